@@ -1,0 +1,1 @@
+cpdef bytes result(bytes id, bytes value)

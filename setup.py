@@ -1,0 +1,46 @@
+"""The compiled part of the build; everything else stands in pyproject.toml.
+
+FASTSSE_DEBUG=1 builds `_framing` with bounds checks, line tracing and no optimisation, and leaves the COMPILED rooms interpreted.
+"""
+
+import os
+import sys
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+# Python rooms with a `.pxd` beside them that the figures ask to compile, e.g. "fastsse/connection.py".
+COMPILED: tuple[str, ...] = ()
+
+DEBUG = os.environ.get("FASTSSE_DEBUG", "") not in ("", "0")
+
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": DEBUG,
+    "wraparound": DEBUG,
+    "initializedcheck": DEBUG,
+    "nonecheck": DEBUG,
+    "overflowcheck": DEBUG,
+    "cdivision": True,
+    "linetrace": DEBUG,
+    "profile": DEBUG,
+}
+
+OPTIMISE = [] if sys.platform == "win32" else ["-O0", "-g"] if DEBUG else ["-O3"]
+
+
+def extension(source: str) -> Extension:
+    name = os.path.splitext(source)[0].replace("/", ".")
+    macros = [("CYTHON_TRACE", "1")] if DEBUG else []
+    return Extension(name, [source], extra_compile_args=OPTIMISE, define_macros=macros)  # type: ignore[arg-type]
+
+
+setup(
+    ext_modules=cythonize(
+        [extension(source) for source in ("fastsse/_framing.pyx", *(() if DEBUG else COMPILED))],
+        build_dir="build/cython-debug" if DEBUG else "build/cython",
+        compiler_directives=DIRECTIVES,
+    ),
+    # Time stamps cannot tell a debug build from a release one.
+    options={"build_ext": {"force": True}},
+)

@@ -16,11 +16,11 @@ DEBUG = os.environ.get("FASTSSE_DEBUG", "") not in ("", "0")
 
 DIRECTIVES = {
     "language_level": 3,
+    "autotestdict": False,
     "boundscheck": DEBUG,
     "wraparound": DEBUG,
     "initializedcheck": DEBUG,
     "nonecheck": DEBUG,
-    "overflowcheck": DEBUG,
     "cdivision": True,
     "linetrace": DEBUG,
     "profile": DEBUG,

@@ -1,1 +1,32 @@
+cpdef bytes event(bytes data, bytes name=*, bytes id=*, long long retry=*)
+cpdef bytes comment(bytes text=*)
+cpdef bytes chunk(list frames)
+cpdef bytes join(list frames)
 cpdef bytes result(bytes id, bytes value)
+cpdef bytes error(bytes id, bytes value)
+cpdef bytes notification(bytes method, bytes params=*)
+cpdef bytes request(bytes id, bytes method, bytes params=*)
+cpdef bytes tag(bytes notification, bytes meta)
+cpdef bytes response(bytes head, bytes body)
+cpdef bytes result_response(bytes head, bytes id, bytes result)
+cpdef bytes result_event(bytes id, bytes result, bytes name, bytes event_id=*)
+cpdef long long place(bytes session_id)
+cpdef bint equal(bytes a, bytes b)
+
+cdef class Head:
+    cdef readonly bytes method, target, path, query
+    cdef readonly bytes host, origin, content_type, accept, session_id, protocol_version
+    cdef readonly bytes mcp_method, mcp_name, last_event_id, authorization
+    cdef readonly long long content_length
+    cdef readonly Py_ssize_t size
+    cdef readonly int minor
+    cdef readonly bint keep_alive, expect_continue
+    cdef bint _maybe_repeated
+    cdef bytes _data
+    cdef Py_ssize_t _start, _end
+    cdef list _fields
+
+    cpdef list all(self, bytes name)
+    cpdef bytes get(self, bytes name)
+
+cpdef Head scan(bytes data, Py_ssize_t start=*)

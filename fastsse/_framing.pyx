@@ -6,10 +6,31 @@ JSON comes in encoded and is spliced, never parsed. Called from `stream`, `write
 Serves WHATWG HTML §9.2 (event streams), RFC 9112 §7.1 (chunks), JSON-RPC 2.0 §4–5. Readable twins: `tests/oracle.py`.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.string cimport memcpy
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport uint64_t
+from libc.string cimport memchr, memcmp, memcpy, strlen
 
 LAST_CHUNK = b"0\r\n\r\n"
+
+# As C literals their lengths are constants to the C compiler.
+cdef extern from *:
+    r"""
+    #define JSON_OPEN "{\"jsonrpc\":\"2.0\""
+    #define JSON_RESULT ",\"result\":"
+    #define JSON_ERROR ",\"error\":"
+    #define JSON_ID ",\"id\":"
+    #define JSON_METHOD ",\"method\":"
+    #define JSON_PARAMS ",\"params\":"
+    #define JSON_META "\"_meta\":"
+    """
+    const char* JSON_OPEN
+    const char* JSON_ID
+    const char* JSON_RESULT
+    const char* JSON_ERROR
+    const char* JSON_METHOD
+    const char* JSON_PARAMS
+    const char* JSON_META
 
 
 cdef inline char* put(char* to, const char* text, Py_ssize_t size) noexcept:
@@ -17,17 +38,726 @@ cdef inline char* put(char* to, const char* text, Py_ssize_t size) noexcept:
     return to + size
 
 
+cdef inline char* put_text(char* to, const char* literal) noexcept:
+    return put(to, literal, strlen(literal))
+
+
+cdef inline char* put_bytes(char* to, bytes value) noexcept:
+    return put(to, PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
+
+
+cdef inline bytes room(Py_ssize_t size):
+    return PyBytes_FromStringAndSize(NULL, size)
+
+
+cdef inline Py_ssize_t decimal_width(unsigned long long number) noexcept:
+    cdef Py_ssize_t width = 1
+    while number > 9:
+        number //= 10
+        width += 1
+    return width
+
+
+cdef inline char* put_decimal(char* to, unsigned long long number, Py_ssize_t width) noexcept:
+    cdef Py_ssize_t at = width
+    while at > 0:
+        at -= 1
+        to[at] = <char>(c"0" + number % 10)
+        number //= 10
+    return to + width
+
+
+cdef inline Py_ssize_t hex_width(size_t number) noexcept:
+    cdef Py_ssize_t width = 1
+    while number > 15:
+        number >>= 4
+        width += 1
+    return width
+
+
+cdef inline char* put_hex(char* to, size_t number, Py_ssize_t width) noexcept:
+    cdef Py_ssize_t at = width
+    while at > 0:
+        at -= 1
+        to[at] = b"0123456789abcdef"[number & 15]
+        number >>= 4
+    return to + width
+
+
+# --- events
+
+
+cdef inline char* put_field(char* to, const char* label, bytes value) except NULL:
+    """Copy `label` and `value` as one line; only afterwards is it known whether the value was fit for one."""
+    cdef const char* text = PyBytes_AS_STRING(value)
+    cdef Py_ssize_t at, size = PyBytes_GET_SIZE(value)
+    cdef char character
+    cdef char unfit = 0
+    to = put_text(to, label)
+    for at in range(size):
+        character = text[at]
+        unfit |= (character == c"\0") | (character == c"\n") | (character == c"\r")
+        to[at] = character
+    if unfit:
+        raise ValueError("CR, LF or NUL in an event's name or id")
+    to[size] = c"\n"
+    return to + size + 1
+
+
+cdef inline bytes open_event(bytes name, bytes id, long long retry, Py_ssize_t data_size, char** to):
+    """Allocate an event whose data lines take `data_size` bytes, write the fields before them and point `to` at where they begin."""
+    cdef Py_ssize_t name_size = len(name), id_size = len(id), size = data_size + 1, width = 0
+    if name_size:
+        size += 8 + name_size
+    if id_size:
+        size += 5 + id_size
+    if retry >= 0:
+        width = decimal_width(retry)
+        size += 8 + width
+    cdef bytes whole = room(size)
+    cdef char* at = PyBytes_AS_STRING(whole)
+    if name_size:
+        at = put_field(at, "event: ", name)
+    if id_size:
+        at = put_field(at, "id: ", id)
+    if retry >= 0:
+        at = put_text(at, "retry: ")
+        at = put_decimal(at, retry, width)
+        at = put_text(at, "\n")
+    to[0] = at
+    return whole
+
+
+cdef inline bint has_line_break(const char* text, Py_ssize_t size) noexcept:
+    return memchr(text, c"\n", size) != NULL or memchr(text, c"\r", size) != NULL
+
+
+cdef Py_ssize_t lines_size(const char* text, Py_ssize_t size) noexcept:
+    """The bytes that `put_lines` will write."""
+    cdef Py_ssize_t at, total = 6 + size + 1
+    for at in range(size):
+        if text[at] == c"\r" and at + 1 < size and text[at + 1] == c"\n":
+            total -= 1  # CRLF is one break
+        elif text[at] == c"\r" or text[at] == c"\n":
+            total += 6  # the break itself was counted and becomes LF
+    return total
+
+
+cdef char* put_lines(char* to, const char* text, Py_ssize_t size) noexcept:
+    cdef Py_ssize_t at
+    to = put_text(to, "data: ")
+    for at in range(size):
+        if text[at] == c"\r" and at + 1 < size and text[at + 1] == c"\n":
+            continue
+        if text[at] == c"\r" or text[at] == c"\n":
+            to = put_text(to, "\ndata: ")
+        else:
+            to[0] = text[at]
+            to += 1
+    return put_text(to, "\n")
+
+
+cpdef bytes event(bytes data, bytes name=b"", bytes id=b"", long long retry=-1):
+    """One event: `event`, `id` and `retry` (milliseconds) where given, then a `data` line per line of `data`, then the empty line.
+
+    CRLF, CR and LF all end a line of data. Empty data give one empty `data` line, so that a reader dispatches the event and keeps its id.
+    ValueError: CR, LF or NUL in `name` or `id`.
+    """
+    cdef Py_ssize_t size = len(data)
+    cdef const char* text = PyBytes_AS_STRING(data)
+    cdef char* to
+    cdef bytes whole
+    if has_line_break(text, size):
+        whole = open_event(name, id, retry, lines_size(text, size), &to)
+        to = put_lines(to, text, size)
+    else:
+        whole = open_event(name, id, retry, 6 + size + 1, &to)
+        to = put_text(to, "data: ")
+        to = put(to, text, size)
+        to = put_text(to, "\n")
+    to[0] = c"\n"
+    return whole
+
+
+cpdef bytes comment(bytes text=b""):
+    """`: text` and an empty line, which readers skip. ValueError: CR or LF in `text`."""
+    cdef Py_ssize_t size = len(text)
+    if has_line_break(PyBytes_AS_STRING(text), size):
+        raise ValueError("CR or LF in a comment")
+    cdef bytes whole = room(2 + size + 2)
+    cdef char* to = PyBytes_AS_STRING(whole)
+    to = put_text(to, ": ")
+    to = put_bytes(to, text)
+    put_text(to, "\n\n")
+    return whole
+
+
+# --- frames on their way to a socket
+
+
+cdef inline Py_ssize_t frames_size(list frames) except -1:
+    cdef bytes frame
+    cdef Py_ssize_t size = 0
+    for frame in frames:
+        size += len(frame)
+    return size
+
+
+cdef inline char* put_frames(char* to, list frames) noexcept:
+    cdef object frame
+    for frame in frames:
+        to = put(to, PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame))
+    return to
+
+
+cpdef bytes chunk(list frames):
+    """All frames as one HTTP/1.1 chunk. Without a byte to send there is no chunk, b"": an empty one would end the body."""
+    cdef Py_ssize_t size = frames_size(frames)
+    if size == 0:
+        return b""
+    cdef Py_ssize_t width = hex_width(size)
+    cdef bytes whole = room(width + 2 + size + 2)
+    cdef char* to = PyBytes_AS_STRING(whole)
+    to = put_hex(to, size, width)
+    to = put_text(to, "\r\n")
+    to = put_frames(to, frames)
+    put_text(to, "\r\n")
+    return whole
+
+
+cpdef bytes join(list frames):
+    """All frames in a row, for a body that ends with its connection."""
+    cdef bytes whole = room(frames_size(frames))
+    put_frames(PyBytes_AS_STRING(whole), frames)
+    return whole
+
+
 # --- JSON-RPC envelopes
 
 
+cdef inline Py_ssize_t result_size(bytes id, bytes value) except -1:
+    return strlen(JSON_OPEN) + strlen(JSON_ID) + len(id) + strlen(JSON_RESULT) + len(value) + 1
+
+
+cdef inline char* put_result(char* to, bytes id, bytes value) noexcept:
+    to = put_text(to, JSON_OPEN)
+    to = put_text(to, JSON_ID)
+    to = put_bytes(to, id)
+    to = put_text(to, JSON_RESULT)
+    to = put_bytes(to, value)
+    return put_text(to, "}")
+
+
 cpdef bytes result(bytes id, bytes value):
-    """`{"jsonrpc":"2.0","id":<id>,"result":<result>}`; both arguments are encoded JSON."""
-    cdef Py_ssize_t id_size = len(id), size = len(value)
-    cdef bytes whole = PyBytes_FromStringAndSize(NULL, 22 + id_size + 10 + size + 1)
-    cdef char* to = PyBytes_AS_STRING(whole)
-    to = put(to, b'{"jsonrpc":"2.0","id":', 22)
-    to = put(to, PyBytes_AS_STRING(id), id_size)
-    to = put(to, b',"result":', 10)
-    to = put(to, PyBytes_AS_STRING(value), size)
-    to[0] = b"}"
+    """`{"jsonrpc":"2.0","id":<id>,"result":<value>}`"""
+    cdef bytes whole = room(result_size(id, value))
+    put_result(PyBytes_AS_STRING(whole), id, value)
     return whole
+
+
+cpdef bytes error(bytes id, bytes value):
+    """`{"jsonrpc":"2.0","id":<id>,"error":<value>}`; no `id` member when the id of what failed is not known."""
+    cdef Py_ssize_t size = strlen(JSON_OPEN) + strlen(JSON_ERROR) + len(value) + 1
+    if id is not None:
+        size += strlen(JSON_ID) + PyBytes_GET_SIZE(id)
+    cdef bytes whole = room(size)
+    cdef char* to = PyBytes_AS_STRING(whole)
+    to = put_text(to, JSON_OPEN)
+    if id is not None:
+        to = put_text(to, JSON_ID)
+        to = put_bytes(to, id)
+    to = put_text(to, JSON_ERROR)
+    to = put_bytes(to, value)
+    put_text(to, "}")
+    return whole
+
+
+cdef inline bytes ask(bytes id, bytes method, bytes params):
+    """A request, or a notification without an id; params last, where `tag` looks for them."""
+    cdef Py_ssize_t size = strlen(JSON_OPEN) + strlen(JSON_METHOD) + len(method) + 1
+    if id is not None:
+        size += strlen(JSON_ID) + PyBytes_GET_SIZE(id)
+    if params is not None:
+        size += strlen(JSON_PARAMS) + PyBytes_GET_SIZE(params)
+    cdef bytes whole = room(size)
+    cdef char* to = PyBytes_AS_STRING(whole)
+    to = put_text(to, JSON_OPEN)
+    if id is not None:
+        to = put_text(to, JSON_ID)
+        to = put_bytes(to, id)
+    to = put_text(to, JSON_METHOD)
+    to = put_bytes(to, method)
+    if params is not None:
+        to = put_text(to, JSON_PARAMS)
+        to = put_bytes(to, params)
+    put_text(to, "}")
+    return whole
+
+
+cpdef bytes notification(bytes method, bytes params=None):
+    """`{"jsonrpc":"2.0","method":<method>,"params":<params>}`; no `params` member when None."""
+    return ask(None, method, params)
+
+
+cpdef bytes request(bytes id, bytes method, bytes params=None):
+    """`{"jsonrpc":"2.0","id":<id>,"method":<method>,"params":<params>}`; no `params` member when None."""
+    if id is None:
+        raise TypeError("a request has an id")
+    return ask(id, method, params)
+
+
+cpdef bytes tag(bytes notification, bytes meta):
+    """The notification with `"_meta":<meta>` as the last member of its params: one message, tagged for each of its subscriptions.
+
+    The params must be the last member of the message, an object, and hold no `_meta` yet. ValueError: it does not end in `}}`.
+    """
+    cdef Py_ssize_t size = len(notification), keep = size - 2, last = keep - 1
+    cdef const char* text = PyBytes_AS_STRING(notification)
+    if keep < 0 or text[keep] != c"}" or text[keep + 1] != c"}":
+        raise ValueError("a notification to tag ends in its params object")
+    while last >= 0 and (text[last] == c" " or text[last] == c"\t" or text[last] == c"\n" or text[last] == c"\r"):
+        last -= 1
+    cdef bint first = last >= 0 and text[last] == c"{"
+    cdef bytes whole = room(size + (0 if first else 1) + strlen(JSON_META) + len(meta))
+    cdef char* to = PyBytes_AS_STRING(whole)
+    to = put(to, text, keep)
+    if not first:
+        to = put_text(to, ",")
+    to = put_text(to, JSON_META)
+    to = put_bytes(to, meta)
+    put_text(to, "}}")
+    return whole
+
+
+# --- answers: envelope and frame in one allocation
+
+
+cdef inline char* put_length(char* to, Py_ssize_t size, Py_ssize_t width) noexcept:
+    to = put_decimal(to, size, width)
+    return put_text(to, "\r\n\r\n")
+
+
+cpdef bytes response(bytes head, bytes body):
+    """A whole HTTP response; `head` is rendered up to and including `Content-Length: `."""
+    cdef Py_ssize_t size = len(body), width = decimal_width(size)
+    cdef bytes whole = room(len(head) + width + 4 + size)
+    cdef char* to = PyBytes_AS_STRING(whole)
+    to = put_bytes(to, head)
+    to = put_length(to, size, width)
+    put_bytes(to, body)
+    return whole
+
+
+cpdef bytes result_response(bytes head, bytes id, bytes result):
+    """`response(head, result(id, result))`: the answer to nearly every call."""
+    cdef Py_ssize_t size = result_size(id, result), width = decimal_width(size)
+    cdef bytes whole = room(len(head) + width + 4 + size)
+    cdef char* to = PyBytes_AS_STRING(whole)
+    to = put_bytes(to, head)
+    to = put_length(to, size, width)
+    put_result(to, id, result)
+    return whole
+
+
+cpdef bytes result_event(bytes id, bytes result, bytes name, bytes event_id=b""):
+    """`event(result(id, result), name, event_id)`: the same answer on a stream."""
+    cdef Py_ssize_t size = result_size(id, result)
+    cdef bytes whole
+    cdef char* to
+    if has_line_break(PyBytes_AS_STRING(id), len(id)) or has_line_break(PyBytes_AS_STRING(result), len(result)):
+        whole = room(size)
+        put_result(PyBytes_AS_STRING(whole), id, result)
+        return event(whole, name, event_id)
+    whole = open_event(name, event_id, -1, 6 + size + 1, &to)
+    to = put_text(to, "data: ")
+    to = put_result(to, id, result)
+    put_text(to, "\n\n")
+    return whole
+
+
+# --- session ids
+
+
+cdef inline int hex_value(char digit) noexcept:
+    """-1: not a lower-case hexadecimal digit."""
+    if c"0" <= digit <= c"9":
+        return digit - c"0"
+    if c"a" <= digit <= c"f":
+        return digit - c"a" + 10
+    return -1
+
+
+cpdef long long place(bytes session_id):
+    """The number in the first 8 digits (32 bits) of a UUID in lower-case text form; -1 if it is not one."""
+    cdef const char* text = PyBytes_AS_STRING(session_id)
+    cdef Py_ssize_t at
+    cdef int value
+    cdef long long number = 0
+    if len(session_id) != 36:
+        return -1
+    for at in range(36):
+        if at == 8 or at == 13 or at == 18 or at == 23:
+            if text[at] != c"-":
+                return -1
+            continue
+        value = hex_value(text[at])
+        if value < 0:
+            return -1
+        if at < 8:
+            number = number << 4 | value
+    return number
+
+
+cpdef bint equal(bytes a, bytes b):
+    """Whether two secrets are the same, in a time that tells nothing but whether their lengths are."""
+    cdef const volatile char* left = PyBytes_AS_STRING(a)
+    cdef const volatile char* right = PyBytes_AS_STRING(b)
+    cdef Py_ssize_t at
+    cdef int difference = 0
+    if len(a) != len(b):
+        return False
+    for at in range(len(a)):
+        difference |= left[at] ^ right[at]
+    return difference == 0
+
+
+# --- request heads
+#
+# `scan` declines (None) or agrees with h11 in every field. What is unusual goes to `http11`, which asks h11, so each rule here says what
+# is plain, never what is right.
+
+# What a byte may be part of: a token (RFC 9110 §5.6.2), a request target, the name in Host, the IPv6 address in Host.
+cdef enum:
+    TOKEN = 1
+    TARGET = 2
+    NAME = 4
+    ADDRESS = 8
+
+cdef unsigned char KINDS[256]
+
+
+cdef void fill(const unsigned char[:] members, unsigned char kind):
+    for member in members:
+        KINDS[member] |= kind
+
+
+fill(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", TOKEN)
+fill(bytes(set(range(0x21, 0x7F)) - set(b"#")), TARGET)
+fill(b"-._0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", NAME)
+fill(b":.0123456789abcdefABCDEF", ADDRESS)
+
+# Values that nearly every head carries; sharing them saves an allocation each.
+cdef bytes POST = b"POST"
+cdef bytes GET = b"GET"
+cdef bytes MCP = b"/mcp"
+cdef bytes JSON = b"application/json"
+cdef bytes JSON_OR_STREAM = b"application/json, text/event-stream"
+cdef bytes NOTHING = b""
+
+
+cdef inline bytes cut(const unsigned char* start, const unsigned char* end):
+    return PyBytes_FromStringAndSize(<const char*>start, end - start)
+
+
+cdef inline bytes share(const unsigned char* start, const unsigned char* end, bytes usual):
+    """The bytes from start to end, as the shared object if they are the usual ones."""
+    cdef Py_ssize_t size = end - start
+    if size == PyBytes_GET_SIZE(usual) and memcmp(start, PyBytes_AS_STRING(usual), size) == 0:
+        return usual
+    return PyBytes_FromStringAndSize(<const char*>start, size)
+
+
+cdef inline bint same(const unsigned char* text, const char* lower, Py_ssize_t size) noexcept:
+    """Whether size token bytes are `lower`, which holds a-z and "-" only: of all token bytes only A-Z changes into one of those."""
+    cdef Py_ssize_t i
+    for i in range(size):
+        if (text[i] | 0x20) != <unsigned char>lower[i]:
+            return False
+    return True
+
+
+@cython.overflowcheck(False)
+cdef inline const unsigned char* past_value(const unsigned char* at, const unsigned char* end) noexcept:
+    """The first byte that is not HTAB, SP or visible ASCII; `end` if there is none."""
+    cdef uint64_t word
+    # Eight bytes at once: the high bit of a byte is set in (b - 0x20) below SP, in (b + 1) at DEL, in b above ASCII.
+    while end - at >= 8:
+        memcpy(&word, at, 8)
+        if ((word - <uint64_t>0x2020202020202020) | (word + <uint64_t>0x0101010101010101) | word) & <uint64_t>0x8080808080808080:
+            break
+        at += 8
+    while at < end and (0x20 <= at[0] < 0x7F or at[0] == c"\t"):
+        at += 1
+    return at
+
+
+cdef bint plain_host(const unsigned char* at, const unsigned char* end) noexcept:
+    """A name or an address, perhaps with a port."""
+    if at < end and at[0] == c"[":
+        at += 1
+        if at == end or not KINDS[at[0]] & ADDRESS:
+            return False
+        while at < end and KINDS[at[0]] & ADDRESS:
+            at += 1
+        if at == end or at[0] != c"]":
+            return False
+        at += 1
+    else:
+        if at == end or not KINDS[at[0]] & NAME:
+            return False
+        while at < end and KINDS[at[0]] & NAME:
+            at += 1
+    if at == end:
+        return True
+    if at[0] != c":" or at + 1 == end:
+        return False
+    at += 1
+    while at < end and c"0" <= at[0] <= c"9":
+        at += 1
+    return at == end
+
+
+@cython.final
+@cython.freelist(16)
+@cython.no_gc
+@cython.auto_pickle(False)
+cdef class Head:
+    """One request head, immutable, the same class whether `scan` or h11 read it.
+
+    Names are lower case, values have no surrounding blanks, and a known field that is absent is None. `path` and `query` are the target
+    cut at the first "?", after the authority if it has one; nothing is percent-decoded. `content_length` is 0 without a body and -1 for
+    a chunked one. `size` counts the bytes of the head with its empty line; 0 if h11 read it.
+    """
+
+    def __init__(self):
+        raise TypeError("a Head comes from scan() or Head.of()")
+
+    @staticmethod
+    def of(
+        bytes method not None,
+        bytes target not None,
+        int minor,
+        list fields not None,
+        bint keep_alive,
+        long long content_length,
+        bint expect_continue,
+    ):
+        """A head from its parts; `fields` holds (lower-case name, stripped value) in order."""
+        cdef Head head = Head.__new__(Head)
+        head.method = method
+        head.target = target
+        head.minor = minor
+        head.keep_alive = keep_alive
+        head.content_length = content_length
+        head.expect_continue = expect_continue
+        head._fields = fields
+        head.host = head.get(b"host")
+        head.origin = head.get(b"origin")
+        head.content_type = head.get(b"content-type")
+        head.accept = head.get(b"accept")
+        head.session_id = head.get(b"mcp-session-id")
+        head.protocol_version = head.get(b"mcp-protocol-version")
+        head.mcp_method = head.get(b"mcp-method")
+        head.mcp_name = head.get(b"mcp-name")
+        head.last_event_id = head.get(b"last-event-id")
+        head.authorization = head.get(b"authorization")
+        head._maybe_repeated = True
+        resource, _, head.query = target.partition(b"?")
+        if not resource.startswith(b"/") and b"://" in resource:  # absolute-form, RFC 9112 §3.2.2
+            resource = b"/" + resource.partition(b"://")[2].partition(b"/")[2]
+        head.path = resource
+        return head
+
+    @property
+    def repeated(self):
+        """Whether some field name stands on more than one line."""
+        if not self._maybe_repeated:
+            return False
+        return len({name for name, _ in self.fields}) != len(self.fields)
+
+    @property
+    def fields(self):
+        """All fields as (lower-case name, stripped value), in order."""
+        cdef list fields
+        if self._fields is None:
+            fields = []
+            for line in self._data[self._start:self._end].split(b"\r\n"):
+                name, _, value = line.partition(b":")
+                fields.append((name.lower(), value.strip(b" \t")))
+            self._fields = fields
+        return self._fields
+
+    cpdef list all(self, bytes name):
+        """The values of every line with this lower-case name, in order."""
+        return [value for known, value in self.fields if known == name]
+
+    cpdef bytes get(self, bytes name):
+        """The value of the field with this lower-case name, its lines joined with ", "; None if absent."""
+        cdef list values = self.all(name)
+        return b", ".join(values) if values else None
+
+
+cpdef Head scan(bytes data, Py_ssize_t start=0):
+    """The head that begins at data[start], if it is complete and plain; None for everything else.
+
+    Plain: CRLF line ends, HTTP/1.0 or 1.1, a target that begins with "/", names of token bytes, values of HTAB, SP and visible ASCII,
+    one Host, at most one Content-Length of up to 12 digits, Connection only as "keep-alive" or "close", no Transfer-Encoding, Expect or
+    Upgrade, and none of the fields that Head names more than once.
+    """
+    cdef Py_ssize_t whole = PyBytes_GET_SIZE(data), size
+    if start < 0 or start >= whole:
+        return None
+    cdef const unsigned char* first = <const unsigned char*>PyBytes_AS_STRING(data)
+    cdef const unsigned char* end = first + whole
+    cdef const unsigned char* at = first + start
+    cdef const unsigned char* begin = at
+    cdef const unsigned char* name
+    cdef const unsigned char* value
+    cdef const unsigned char* mark = NULL
+    cdef uint64_t seen = 0, bit
+    cdef long long length = -1
+    cdef int connection = 0
+    cdef Head head = Head.__new__(Head)
+
+    # method SP
+    while at < end and KINDS[at[0]] & TOKEN:
+        at += 1
+    if at == begin or at == end or at[0] != c" ":
+        return None
+    size = at - begin
+    if size == 4 and memcmp(begin, b"POST", 4) == 0:
+        head.method = POST
+    elif size == 3 and memcmp(begin, b"GET", 3) == 0:
+        head.method = GET
+    elif size == 7 and memcmp(begin, b"CONNECT", 7) == 0:
+        return None
+    else:
+        head.method = cut(begin, at)
+
+    # target SP
+    at += 1
+    begin = at
+    if at == end or at[0] != c"/":
+        return None
+    while at < end and KINDS[at[0]] & TARGET:
+        if at[0] == c"?" and mark == NULL:
+            mark = at
+        at += 1
+    # HTTP-version CRLF
+    if end - at < 11 or memcmp(at, b" HTTP/1.", 8) != 0 or at[9] != c"\r" or at[10] != c"\n":
+        return None
+    head.target = share(begin, at, MCP)
+    if mark == NULL:
+        head.path = head.target
+        head.query = NOTHING
+    else:
+        head.path = cut(begin, mark)
+        head.query = cut(mark + 1, at)
+    if at[8] == c"1":
+        head.minor = 1
+    elif at[8] != c"0":
+        return None
+    at += 11
+
+    head._start = at - first
+    while True:
+        name = at
+        while at < end and KINDS[at[0]] & TOKEN:
+            at += 1
+        size = at - name
+        if size == 0:
+            break
+        if at == end or at[0] != c":":
+            return None
+        at += 1
+        while at < end and (at[0] == c" " or at[0] == c"\t"):
+            at += 1
+        value = at
+        at = past_value(at, end)
+        if end - at < 2 or at[0] != c"\r" or at[1] != c"\n":
+            return None
+        begin = at  # the end of the value, from here on
+        at += 2
+        while begin > value and ((begin - 1)[0] == c" " or (begin - 1)[0] == c"\t"):
+            begin -= 1
+
+        if size == 4 and same(name, b"host", 4):
+            if head.host is not None or not plain_host(value, begin):
+                return None
+            head.host = cut(value, begin)
+        elif size == 6 and same(name, b"accept", 6):
+            if head.accept is not None:
+                return None
+            head.accept = share(value, begin, JSON_OR_STREAM)
+        elif size == 6 and same(name, b"origin", 6):
+            if head.origin is not None:
+                return None
+            head.origin = cut(value, begin)
+        elif size == 6 and same(name, b"expect", 6):
+            return None
+        elif size == 7 and same(name, b"upgrade", 7):
+            return None
+        elif size == 8 and same(name, b"mcp-name", 8):
+            if head.mcp_name is not None:
+                return None
+            head.mcp_name = cut(value, begin)
+        elif size == 10 and same(name, b"connection", 10):
+            if connection:
+                return None
+            if begin - value == 10 and same(value, b"keep-alive", 10):
+                connection = 1
+            elif begin - value == 5 and same(value, b"close", 5):
+                connection = 2
+            else:
+                return None
+        elif size == 10 and same(name, b"mcp-method", 10):
+            if head.mcp_method is not None:
+                return None
+            head.mcp_method = cut(value, begin)
+        elif size == 12 and same(name, b"content-type", 12):
+            if head.content_type is not None:
+                return None
+            head.content_type = share(value, begin, JSON)
+        elif size == 13 and same(name, b"authorization", 13):
+            if head.authorization is not None:
+                return None
+            head.authorization = cut(value, begin)
+        elif size == 13 and same(name, b"last-event-id", 13):
+            if head.last_event_id is not None:
+                return None
+            head.last_event_id = cut(value, begin)
+        elif size == 14 and same(name, b"content-length", 14):
+            if length >= 0 or not 1 <= begin - value <= 12:
+                return None
+            length = 0
+            while value < begin:
+                if not c"0" <= value[0] <= c"9":
+                    return None
+                length = length * 10 + (value[0] - c"0")
+                value += 1
+        elif size == 14 and same(name, b"mcp-session-id", 14):
+            if head.session_id is not None:
+                return None
+            head.session_id = cut(value, begin)
+        elif size == 17 and same(name, b"transfer-encoding", 17):
+            return None
+        elif size == 20 and same(name, b"mcp-protocol-version", 20):
+            if head.protocol_version is not None:
+                return None
+            head.protocol_version = cut(value, begin)
+        else:
+            # A small set of names seen so far; two names that share a bit are counted exactly if somebody asks for `repeated`.
+            bit = <uint64_t>1 << ((size * 5 + (name[0] | 0x20) * 3 + (name[size >> 1] | 0x20) * 7 + (name[size - 1] | 0x20)) & 63)
+            if seen & bit:
+                head._maybe_repeated = True
+            seen |= bit
+
+    # the empty line
+    if head.host is None or end - at < 2 or at[0] != c"\r" or at[1] != c"\n":
+        return None
+    head._data = data
+    head._end = (at - first) - 2
+    head.size = (at - first) + 2 - start
+    head.content_length = length if length > 0 else 0
+    head.keep_alive = connection != 2 if head.minor else connection == 1
+    return head

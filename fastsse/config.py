@@ -1,0 +1,404 @@
+"""Every limit and timeout: what it bounds, its unit, one precedent; validated once, then frozen (design §2, law 5).
+
+`Config` is the table: the command line, `FASTSSE_*`, `.env` and the README's list are all made from it. It refuses,
+with one sentence, what cannot work. Sizes are bytes and times seconds; text may carry a unit (`64KiB`, `2m`).
+Pure: `__main__` reads the environment and the `.env` file and hands both to `load`; tests and embedders call `Config`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
+
+import msgspec
+
+from fastsse.errors import ConfigError
+
+KIB: Final = 1024
+MIB: Final = 1024 * 1024
+DAY: Final = 86_400.0
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """What is known of one field beside its type and default.
+
+    `low` and `high` are inclusive; `aliases` are the guides' names in the environment; `precedent`: who else chose
+    what; `truth`: the one value of an alias that means True (for `NODE_ENV=production`).
+    """
+
+    group: str
+    about: str
+    precedent: str
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    aliases: tuple[str, ...] = ()
+    truth: str | None = None
+    secret: bool = False
+
+
+def _listen(about: str, precedent: str, **more: Any) -> Setting:
+    return Setting("Where it listens", about, precedent, **more)
+
+
+def _who(about: str, precedent: str, **more: Any) -> Setting:
+    return Setting("Who may come", about, precedent, **more)
+
+
+def _count(about: str, precedent: str, low: float, high: float, **more: Any) -> Setting:
+    return Setting("How many", about, precedent, "", low, high, **more)
+
+
+def _size(about: str, precedent: str, low: float, high: float = 1024 * MIB) -> Setting:
+    return Setting("How large", about, precedent, "bytes", low, high)
+
+
+def _clock(about: str, precedent: str, low: float = 0.05, high: float = 30 * DAY, unit: str = "s") -> Setting:
+    return Setting("How long", about, precedent, unit, low, high)
+
+
+def _state(about: str, precedent: str, **more: Any) -> Setting:
+    return Setting("Questions within a request (2026-07-28)", about, precedent, **more)
+
+
+# fmt: off
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings of one server; `Config(port=0, ping=5)` validates at once and raises ConfigError."""
+
+    host: Annotated[str, _listen(
+        "name or address to bind; localhost binds 127.0.0.1 and ::1", "MCP: local servers SHOULD bind to localhost",
+        aliases=("MCP_SSE_HOST",),
+    )] = "localhost"
+    port: Annotated[int, _listen(
+        "TCP port; 0 lets the system choose", "the guide's 3002", low=0, high=65535, aliases=("MCP_SSE_PORT", "PORT"),
+    )] = 3002
+    backlog: Annotated[int, _listen(
+        "connections the kernel keeps until they are accepted", "Linux net.core.somaxconn 4096", low=1, high=65535,
+    )] = 4096
+    public_url: Annotated[str | None, _listen(
+        "scheme://host[:port][/prefix] under which a proxy publishes this server", "Grafana root_url",
+    )] = None
+    loop: Annotated[Literal["auto", "uvloop", "asyncio"], _listen(
+        "event loop; auto takes uvloop where it is installed", "uvicorn --loop auto",
+    )] = "auto"
+    http: Annotated[Literal["auto", "h11"], _listen(
+        "request parser; auto scans plain heads in compiled code, h11 parses everything with h11",
+        "uvicorn --http auto",
+    )] = "auto"
+
+    allowed_hosts: Annotated[tuple[str, ...], _who(
+        "further Host values: name[:port], *.example.com, or * for any", "Django ALLOWED_HOSTS",
+    )] = ()
+    allowed_origins: Annotated[tuple[str, ...], _who(
+        "browser origins, scheme://host[:port], or * for any", "the guide's ALLOWED_ORIGINS",
+        aliases=("ALLOWED_ORIGINS",),
+    )] = ()
+    production: Annotated[bool, _who(
+        "origins must be listed even on loopback, refusals are terse", "Express NODE_ENV=production",
+        aliases=("NODE_ENV",), truth="production",
+    )] = False
+
+    max_streams: Annotated[int, _count(
+        "open event streams; 0 = what the file descriptors allow", "nginx worker_connections", 0, 10_000_000,
+        aliases=("MAX_CONNECTIONS",),
+    )] = 0
+    max_sessions: Annotated[int, _count(
+        "sessions in the fixed table", "Tomcat maxConnections 8192", 1, 16_777_216,
+    )] = 10_000
+    shards: Annotated[int, _count(
+        "parts of that table, each visited at least once a second; a power of two", "concurrent-map 32", 1, 4096,
+    )] = 64
+    max_calls: Annotated[int, _count(
+        "requests in flight per session", "nginx http2_max_concurrent_streams 128", 1, 1_000_000,
+    )] = 64
+    ring_events: Annotated[int, _count(
+        "events kept per stream for Last-Event-ID", "Centrifugo's examples keep 100", 0, 1_000_000,
+    )] = 1000
+    page_size: Annotated[int, _count("entries of one page of a list", "GitHub per_page 100", 1, 100_000)] = 100
+    threads: Annotated[int, _count(
+        "threads for plain functions; 0 = min(32, processors + 4)", "ThreadPoolExecutor", 0, 10_000,
+    )] = 0
+
+    max_body: Annotated[int, _size("one request body", "TypeScript SDK 4 MB", KIB)] = 4 * MIB
+    max_head: Annotated[int, _size(
+        "request line and headers together", "nginx large_client_header_buffers 4 x 8 KiB", KIB, 16 * MIB,
+    )] = 32 * KIB
+    max_pipelined: Annotated[int, _size(
+        "bytes of further requests that wait while one is served", "uvicorn 64 KiB", KIB,
+    )] = 64 * KIB
+    buffer_high: Annotated[int, _size(
+        "waiting for one connection: from here on senders are asked to wait", "asyncio: high = 4 x low", KIB,
+    )] = 256 * KIB
+    buffer_low: Annotated[int, _size("waiting for one connection: senders may go on", "asyncio 64 KiB", 0)] = 64 * KIB
+    buffer_max: Annotated[int, _size(
+        "waiting for one connection: a slow consumer is closed", "Envoy per_connection_buffer_limit 1 MiB", KIB,
+    )] = MIB
+    ring_bytes: Annotated[int, _size(
+        "bytes kept per stream for Last-Event-ID", "Go SDK event store 10 MiB for all streams", 0,
+    )] = 256 * KIB
+
+    head_timeout: Annotated[float, _clock(
+        "until a request head is complete", "Red Hat's haproxy.cfg http-request 10 s",
+    )] = 10.0
+    body_timeout: Annotated[float, _clock("until a request body is complete", "Apache mod_reqtimeout body 20 s")] = 15.0
+    keep_alive: Annotated[float, _clock(
+        "a connection without request stays open", "nginx keepalive_timeout 75 s",
+    )] = 75.0
+    stall_timeout: Annotated[float, _clock(
+        "a peer that takes none of its waiting bytes is closed", "NATS write_deadline 10 s",
+    )] = 10.0
+    session_init: Annotated[float, _clock(
+        "a session of which nothing was ever accepted", "PostgreSQL authentication_timeout 60 s",
+    )] = 60.0
+    session_lost: Annotated[float, _clock(
+        "a session whose /sse stream was lost; 0 ends it at once", "SignalR DisconnectTimeout 30 s", 0,
+    )] = 30.0
+    stream_lost: Annotated[float, _clock(
+        "a session whose standing GET stream was lost", "Socket.IO connection state recovery 2 min", 0,
+    )] = 120.0
+    session_idle: Annotated[float, _clock(
+        "a session without stream and requests", "servlet session-timeout 30 min",
+    )] = 1800.0
+    ring_age: Annotated[float, _clock(
+        "an event stays available for Last-Event-ID", "Ably connection recovery 2 min",
+    )] = 300.0
+    ping: Annotated[float, _clock(
+        "between comments on a quiet stream", "WHATWG: a comment every 15 seconds or so",
+    )] = 15.0
+    heartbeat: Annotated[float, _clock("between heartbeat events on the plain event stream", "the guide's 30 s")] = 30.0
+    sse_after: Annotated[float, _clock(
+        "a call still running turns its answer into an event stream; 0 at once",
+        "a quarter of nginx proxy_read_timeout 60 s", 0,
+    )] = 15.0
+    progress_gap: Annotated[float, _clock(
+        "on /sse, from a call's last progress to its result",
+        "measured: TypeScript clients drop progress that comes back to back", 0, 10,
+    )] = 0.005
+    ask_timeout: Annotated[float, _clock(
+        "a question to the client waits for its answer", "OpenSSH LoginGraceTime 2 min",
+    )] = 300.0
+    drain_timeout: Annotated[float, _clock(
+        "calls in flight may finish once the server was told to stop", "docker stop 10 s", 0,
+    )] = 10.0
+    retry_ms: Annotated[int, _clock(
+        "reconnection time told to clients of a stream that is closed on purpose",
+        "TypeScript SDK initial delay 1000 ms", 0, 3_600_000, "ms",
+    )] = 1000
+
+    state_key: Annotated[str | None, _state(
+        "secret that signs requestState, shared by all processes; without it one is made at start",
+        "Django SECRET_KEY", secret=True,
+    )] = None
+    state_ttl: Annotated[float, _state(
+        "a requestState stays valid", "RFC 6749 authorization code 10 min", unit="s", low=1, high=DAY,
+    )] = 600.0
+
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Setting(
+        "Logging", "least severe messages that are written", "uvicorn --log-level info",
+    )] = "info"
+    # fmt: on
+
+    def __post_init__(self) -> None:
+        for name, setting in SETTINGS.items():
+            msgspec.structs.force_setattr(self, name, _checked(name, setting, getattr(self, name)))
+        if self.shards & (self.shards - 1):
+            raise refusal("shards", self.shards, "a power of two")
+        if not self.buffer_low <= self.buffer_high <= self.buffer_max:
+            seen = f"{self.buffer_low}, {self.buffer_high}, {self.buffer_max}"
+            raise refusal("buffer_low, buffer_high, buffer_max", seen, "sizes in this order, each at most the next")
+        if self.state_key is not None and len(self.state_key.encode()) < 16:
+            raise refusal("state_key", "a shorter one", "at least 16 bytes, better 32 random ones")
+
+    def __repr__(self) -> str:
+        values = {name: getattr(self, name) for name in SETTINGS}
+        changed = (f"{name}={shown(name, value)}" for name, value in values.items() if value != DEFAULTS[name])
+        return f"Config({', '.join(changed)})"
+
+
+_HINTS: Final = get_type_hints(Config, include_extras=True)
+SETTINGS: Final[dict[str, Setting]] = {name: get_args(_HINTS[name])[1] for name in Config.__struct_fields__}
+"""Field name to Setting, in the order of the class."""
+TYPES: Final[dict[str, Any]] = {name: get_args(_HINTS[name])[0] for name in Config.__struct_fields__}
+DEFAULTS: Final[dict[str, Any]] = dict(zip(Config.__struct_fields__, Config.__struct_defaults__, strict=True))
+
+
+def choices(name: str) -> tuple[str, ...] | None:
+    """The accepted words of a field, or None when it is not a choice."""
+    return get_args(TYPES[name]) if get_origin(TYPES[name]) is Literal else None
+
+
+def shown(name: str, value: Any) -> str:
+    """A value as logs and `fastsse config` may show it: secrets hidden."""
+    return "(hidden)" if SETTINGS[name].secret and value is not None else repr(value)
+
+
+def refusal(name: str, seen: object, wanted: str) -> ConfigError:
+    return ConfigError(f"{name} is {seen if isinstance(seen, str) else repr(seen)}, but must be {wanted}")
+
+
+# -- one value ------------------------------------------------------------------------------------------------------
+
+
+def _checked(name: str, setting: Setting, value: Any) -> Any:
+    """The value in its normal form; raises ConfigError."""
+    words, kind = choices(name), TYPES[name]
+    if words is not None:
+        if value not in words:
+            raise refusal(name, repr(value), "one of " + ", ".join(words))
+        return value
+    if kind is bool:
+        if not isinstance(value, bool):
+            raise refusal(name, value, "true or false")
+        return value
+    if kind in (int, float):
+        return _number(name, setting, kind, value)
+    if kind == tuple[str, ...]:
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            raise refusal(name, value, "a list of strings")
+        return tuple(dict.fromkeys((_host if name == "allowed_hosts" else _origin)(name, entry) for entry in value))
+    if value is None and kind == str | None:
+        return None
+    if not isinstance(value, str) or not value.strip():
+        raise refusal(name, "(empty)" if value == "" else repr(value), "a text that is not empty")
+    if name == "public_url":
+        return _public_url(value)
+    return value.strip().removeprefix("[").removesuffix("]") if name == "host" else value
+
+
+def _number(name: str, setting: Setting, kind: type, value: Any) -> int | float:
+    low, high = setting.low, setting.high
+    assert low is not None
+    assert high is not None
+    wanted = f"{'a whole number' if kind is int else 'a number'} from {low:g} to {high:g} {setting.unit}".rstrip()
+    if isinstance(value, bool) or not isinstance(value, int if kind is int else (int, float)):
+        raise refusal(name, repr(value), wanted)
+    if not low <= value <= high:  # also refuses nan
+        raise refusal(name, repr(value), wanted)
+    return float(value) if kind is float else int(value)
+
+
+_HOST: Final = re.compile(r"(?:(?:\*\.)?[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?\.?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+
+
+def _host(name: str, entry: object) -> str:
+    text = entry.strip().lower() if isinstance(entry, str) else ""
+    if text != "*" and not _HOST.fullmatch(text):
+        raise refusal(name, repr(entry), "name[:port] as clients send it in Host, *.example.com[:port], or *")
+    return text
+
+
+def _origin(name: str, entry: object) -> str:
+    """As a browser sends it: lower case, no path, no default port."""
+    text = entry.strip().lower().removesuffix("/") if isinstance(entry, str) else ""
+    if text in ("*", "null"):
+        return text
+    scheme, separator, rest = text.partition("://")
+    if not separator or not re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme) or not _HOST.fullmatch(rest) or "*" in rest:
+        raise refusal(name, repr(entry), "scheme://host[:port] as browsers send it in Origin, or *")
+    return f"{scheme}://{rest.removesuffix({'http': ':80', 'https': ':443'}.get(scheme, ' '))}"
+
+
+def _public_url(value: str) -> str:
+    wanted = "http:// or https://, a host, perhaps a port and a path; no user, query or fragment"
+    try:
+        parts = urlsplit(value.strip())
+        whole = parts.scheme in ("http", "https") and _HOST.fullmatch(parts.netloc.lower()) and "*" not in parts.netloc
+        parts.port  # noqa: B018 -- raises when it is no port
+    except ValueError:
+        whole = False
+    if not whole or parts.query or parts.fragment or not re.fullmatch(r"[!-~]*", value.strip()):
+        raise refusal("public_url", repr(value), wanted)
+    return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
+
+
+# -- where values come from -----------------------------------------------------------------------------------------
+
+_UNITS: Final[dict[str, dict[str, float]]] = {
+    "bytes": {"": 1, "B": 1, "k": KIB, "KB": KIB, "KiB": KIB, "M": MIB, "MB": MIB, "MiB": MIB},
+    "s": {"": 1, "ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400},
+    "ms": {"": 1, "ms": 1, "s": 1000},
+    "": {"": 1},
+}
+_TRUE: Final = ("1", "true", "yes", "on")
+_FALSE: Final = ("0", "false", "no", "off")
+
+
+def parse(name: str, text: str, *, alias: bool = False) -> Any:
+    """A field's value from a flag's or variable's text; raises ConfigError. Bounds are checked by `Config`."""
+    setting, kind, text = SETTINGS[name], TYPES[name], text.strip()
+    if kind is bool:
+        if alias and setting.truth is not None:
+            return text.lower() == setting.truth
+        if text.lower() not in _TRUE + _FALSE:
+            raise refusal(name, repr(text), "one of " + ", ".join(_TRUE + _FALSE))
+        return text.lower() in _TRUE
+    if kind == tuple[str, ...]:
+        return tuple(entry.strip() for entry in text.split(",") if entry.strip())
+    if kind not in (int, float):
+        return text.lower() if choices(name) else text
+    match = re.fullmatch(r"([0-9][0-9_]*(?:\.[0-9]+)?)\s*([A-Za-z]*)", text)
+    units: dict[str, float] = {unit.lower(): factor for unit, factor in _UNITS[setting.unit].items()}
+    if match is None or match[2].lower() not in units:
+        more = f", perhaps with a unit ({', '.join(filter(None, _UNITS[setting.unit]))})" if len(units) > 1 else ""
+        hint = ". Kubernetes sets such a value for a Service of this name: rename it or set enableServiceLinks: false"
+        raise refusal(name, repr(text), f"a number{more}" + (hint if "://" in text else ""))
+    value = float(match[1]) * units[match[2].lower()]
+    return int(value) if kind is int and value.is_integer() else value
+
+
+def load(
+    flags: Mapping[str, Any], environ: Mapping[str, str], dotenv: Mapping[str, str] | None = None
+) -> tuple[Config, dict[str, str]]:
+    """The settings in force, and for each field where its value came from.
+
+    In order: `flags` (field name to value or text), FASTSSE_<NAME> in `environ`, its aliases there, the same two in
+    `dotenv`, the default. Empty variables count as not set. Raises ConfigError, whose message names the source.
+    """
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for name, setting in SETTINGS.items():
+        found: tuple[str, Any, bool] | None = None
+        if name in flags:
+            found = (flag(name), flags[name], False)
+        else:
+            for where, variables in (("", environ), (".env: ", dotenv or {})):
+                for variable in (variable_name(name), *setting.aliases):
+                    if found is None and variables.get(variable, "").strip():
+                        found = (where + variable, variables[variable], variable in setting.aliases)
+        if found is None:
+            sources[name] = "default"
+            continue
+        sources[name], value, alias = found
+        try:
+            values[name] = parse(name, value, alias=alias) if isinstance(value, str) else value
+            _checked(name, setting, values[name])
+        except ConfigError as error:
+            raise ConfigError(f"{error} (from {sources[name]})") from None
+    return Config(**values), sources
+
+
+def flag(name: str) -> str:
+    """The command-line spelling; lists are given one entry at a time, so theirs is singular."""
+    return "--" + (name.removesuffix("s") if TYPES[name] == tuple[str, ...] else name).replace("_", "-")
+
+
+def variable_name(name: str) -> str:
+    return f"FASTSSE_{name.upper()}"
+
+
+def parse_dotenv(text: str) -> dict[str, str]:
+    """The variables of a `.env` file: `NAME=value`, `export` and quotes allowed, `#` begins a comment after a blank."""
+    found: dict[str, str] = {}
+    for line in text.removeprefix("\ufeff").splitlines():
+        match = re.fullmatch(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*", line)
+        if match is None:
+            continue
+        name, value = match.groups()
+        if quoted := re.fullmatch(r"(?s)(['\"`])(.*?)\1\s*(?:#.*)?", value):
+            value = quoted[2].replace("\\n", "\n") if quoted[1] == '"' else quoted[2]
+        else:
+            value = re.split(r"(?:^|\s)#", value, maxsplit=1)[0].rstrip()
+        found[name] = value
+    return found

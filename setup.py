@@ -1,6 +1,7 @@
 """The compiled part of the build; everything else stands in pyproject.toml.
 
-FASTSSE_DEBUG=1 builds `_framing` with bounds checks, line tracing and no optimisation, and leaves the COMPILED rooms interpreted.
+FASTSSE_DEBUG=1 builds `_framing` with bounds checks, line tracing and no optimisation, and leaves the COMPILED rooms
+interpreted.
 """
 
 import os
@@ -32,7 +33,7 @@ OPTIMISE = [] if sys.platform == "win32" else ["-O0", "-g"] if DEBUG else ["-O3"
 def extension(source: str) -> Extension:
     name = os.path.splitext(source)[0].replace("/", ".")
     macros = [("CYTHON_TRACE", "1")] if DEBUG else []
-    return Extension(name, [source], extra_compile_args=OPTIMISE, define_macros=macros)  # type: ignore[arg-type]
+    return Extension(name, [source], extra_compile_args=OPTIMISE, define_macros=macros)
 
 
 setup(

@@ -28,6 +28,7 @@ def run(*command: str | Path, cwd: Path = ROOT, **environment: str) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        check=False,
     )
     if done.returncode:
         sys.exit(f"{done.stdout}\nscripts/peers: this failed: {' '.join(map(str, command))}")

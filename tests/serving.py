@@ -1,0 +1,67 @@
+"""One process of the real server for the tests that need a real socket: `python -m fastsse …` on a free port.
+
+Refuses to hang: start and end have a limit, and what the process printed is shown when one of them fails. Leaving the
+block is itself a test: SIGTERM has to end the process, with exit code 0 and without a traceback in what it printed.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+START = 30.0
+END = 15.0
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def serving(*arguments: str, **environment: str) -> Iterator[str]:
+    """Yields `http://127.0.0.1:<port>` of a server that answers; `arguments` are those of `python -m fastsse`."""
+    port = free_port()
+    command = [sys.executable, "-m", "fastsse", *arguments, "--host", "127.0.0.1", "--port", str(port)]
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=os.environ | environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+
+        def printed() -> str:
+            log.seek(0)
+            return log.read()
+
+        try:
+            base = f"http://127.0.0.1:{port}"
+            deadline = time.monotonic() + START
+            while not healthy(base):
+                assert process.poll() is None, f"{command} ended with {process.returncode}:\n{printed()}"
+                assert time.monotonic() < deadline, f"{command} does not answer after {START} s:\n{printed()}"
+                time.sleep(0.05)
+            yield base
+            assert process.poll() is None, f"the server ended with {process.returncode}:\n{printed()}"
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(END) == 0, printed()
+            assert "Traceback" not in printed(), printed()
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+def healthy(base: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{base}/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, ConnectionError):
+        return False

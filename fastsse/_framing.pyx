@@ -8,7 +8,7 @@ Serves WHATWG HTML §9.2 (event streams), RFC 9112 §7.1 (chunks), JSON-RPC 2.0 
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy, strlen
 
 LAST_CHUNK = b"0\r\n\r\n"
@@ -378,33 +378,24 @@ cpdef bytes result_event(bytes id, bytes result, bytes name, bytes event_id=b"")
 # --- session ids
 
 
-cdef inline int hex_value(char digit) noexcept:
-    """-1: not a lower-case hexadecimal digit."""
-    if c"0" <= digit <= c"9":
-        return digit - c"0"
-    if c"a" <= digit <= c"f":
-        return digit - c"a" + 10
-    return -1
+cdef inline bint is_hex(unsigned char digit) noexcept:
+    return (<unsigned char>(digit - c"0") < 10) | (<unsigned char>(digit - c"a") < 6)
 
 
 cpdef long long place(bytes session_id):
     """The number in the first 8 digits (32 bits) of a UUID in lower-case text form; -1 if it is not one."""
-    cdef const char* text = PyBytes_AS_STRING(session_id)
+    cdef const unsigned char* text = <const unsigned char*>PyBytes_AS_STRING(session_id)
     cdef Py_ssize_t at
-    cdef int value
+    cdef int strays = 0
     cdef long long number = 0
-    if len(session_id) != 36:
+    if len(session_id) != 36 or text[8] != c"-" or text[13] != c"-" or text[18] != c"-" or text[23] != c"-":
         return -1
     for at in range(36):
-        if at == 8 or at == 13 or at == 18 or at == 23:
-            if text[at] != c"-":
-                return -1
-            continue
-        value = hex_value(text[at])
-        if value < 0:
-            return -1
-        if at < 8:
-            number = number << 4 | value
+        strays += not is_hex(text[at])
+    if strays != 4:  # more than the dashes
+        return -1
+    for at in range(8):
+        number = number << 4 | (text[at] - c"0" if text[at] <= c"9" else text[at] - c"a" + 10)
     return number
 
 
@@ -467,13 +458,108 @@ cdef inline bytes share(const unsigned char* start, const unsigned char* end, by
     return PyBytes_FromStringAndSize(<const char*>start, size)
 
 
-cdef inline bint same(const unsigned char* text, const char* lower, Py_ssize_t size) noexcept:
-    """Whether size token bytes are `lower`, which holds a-z and "-" only: of all token bytes only A-Z changes into one of those."""
-    cdef Py_ssize_t i
-    for i in range(size):
-        if (text[i] | 0x20) != <unsigned char>lower[i]:
-            return False
-    return True
+cdef inline bint same8(const unsigned char* text, const unsigned char* lower) noexcept:
+    """Whether eight bytes are those of `lower`, a letter in either case. Letters have the bit 0x40, "-" and ":" have not."""
+    cdef uint64_t left, right
+    memcpy(&left, text, 8)
+    memcpy(&right, lower, 8)
+    return left | ((right & <uint64_t>0x4040404040404040) >> 1) == right
+
+
+cdef inline bint same4(const unsigned char* text, const unsigned char* lower) noexcept:
+    cdef uint32_t left, right
+    memcpy(&left, text, 4)
+    memcpy(&right, lower, 4)
+    return left | ((right & <uint32_t>0x40404040) >> 1) == right
+
+
+cdef inline bint begins(const unsigned char* text, Py_ssize_t room, const char* literal, Py_ssize_t size) noexcept:
+    """Whether the text begins with the literal, at least 4 bytes of a-z, "-" and ":", in any case. Loads overlap instead of looping."""
+    cdef const unsigned char* lower = <const unsigned char*>literal
+    if room < size:
+        return False
+    if size < 8:
+        return same4(text, lower) and same4(text + size - 4, lower + size - 4)
+    if not same8(text, lower) or not same8(text + size - 8, lower + size - 8):
+        return False
+    return size <= 16 or same8(text + 8, lower + 8)
+
+
+cdef enum Field:
+    OTHER
+    HOST
+    ORIGIN
+    ACCEPT
+    CONTENT_TYPE
+    CONTENT_LENGTH
+    CONNECTION
+    SESSION_ID
+    PROTOCOL_VERSION
+    MCP_METHOD
+    MCP_NAME
+    LAST_EVENT_ID
+    AUTHORIZATION
+    UNUSUAL
+
+
+cdef inline Field known(const unsigned char* at, Py_ssize_t room, Py_ssize_t* size) noexcept:
+    """Which field the line at `at` holds, OTHER if none that matters here."""
+    cdef unsigned char letter = at[0] | 0x20
+    if letter == c"h":
+        if begins(at, room, b"host:", 5):
+            size[0] = 4
+            return HOST
+    elif letter == c"a":
+        if begins(at, room, b"accept:", 7):
+            size[0] = 6
+            return ACCEPT
+        if begins(at, room, b"authorization:", 14):
+            size[0] = 13
+            return AUTHORIZATION
+    elif letter == c"c":
+        if begins(at, room, b"content-length:", 15):
+            size[0] = 14
+            return CONTENT_LENGTH
+        if begins(at, room, b"content-type:", 13):
+            size[0] = 12
+            return CONTENT_TYPE
+        if begins(at, room, b"connection:", 11):
+            size[0] = 10
+            return CONNECTION
+    elif letter == c"m":
+        if begins(at, room, b"mcp-session-id:", 15):
+            size[0] = 14
+            return SESSION_ID
+        if begins(at, room, b"mcp-protocol-version:", 21):
+            size[0] = 20
+            return PROTOCOL_VERSION
+        if begins(at, room, b"mcp-method:", 11):
+            size[0] = 10
+            return MCP_METHOD
+        if begins(at, room, b"mcp-name:", 9):
+            size[0] = 8
+            return MCP_NAME
+    elif letter == c"o":
+        if begins(at, room, b"origin:", 7):
+            size[0] = 6
+            return ORIGIN
+    elif letter == c"l":
+        if begins(at, room, b"last-event-id:", 14):
+            size[0] = 13
+            return LAST_EVENT_ID
+    elif letter == c"t":
+        if begins(at, room, b"transfer-encoding:", 18):
+            size[0] = 17
+            return UNUSUAL
+    elif letter == c"e":
+        if begins(at, room, b"expect:", 7):
+            size[0] = 6
+            return UNUSUAL
+    elif letter == c"u":
+        if begins(at, room, b"upgrade:", 8):
+            size[0] = 7
+            return UNUSUAL
+    return OTHER
 
 
 @cython.overflowcheck(False)
@@ -613,10 +699,12 @@ cpdef Head scan(bytes data, Py_ssize_t start=0):
     cdef const unsigned char* begin = at
     cdef const unsigned char* name
     cdef const unsigned char* value
+    cdef const unsigned char* stop
     cdef const unsigned char* mark = NULL
     cdef uint64_t seen = 0, bit
     cdef long long length = -1
     cdef int connection = 0
+    cdef Field field
     cdef Head head = Head.__new__(Head)
 
     # method SP
@@ -660,15 +748,17 @@ cpdef Head scan(bytes data, Py_ssize_t start=0):
     at += 11
 
     head._start = at - first
-    while True:
+    while at < end and at[0] != c"\r":
         name = at
-        while at < end and KINDS[at[0]] & TOKEN:
-            at += 1
-        size = at - name
-        if size == 0:
-            break
-        if at == end or at[0] != c":":
-            return None
+        field = known(at, end - at, &size)
+        if field != OTHER:
+            at += size
+        else:
+            while at < end and KINDS[at[0]] & TOKEN:
+                at += 1
+            size = at - name
+            if size == 0 or at == end or at[0] != c":":
+                return None
         at += 1
         while at < end and (at[0] == c" " or at[0] == c"\t"):
             at += 1
@@ -676,81 +766,77 @@ cpdef Head scan(bytes data, Py_ssize_t start=0):
         at = past_value(at, end)
         if end - at < 2 or at[0] != c"\r" or at[1] != c"\n":
             return None
-        begin = at  # the end of the value, from here on
+        stop = at
         at += 2
-        while begin > value and ((begin - 1)[0] == c" " or (begin - 1)[0] == c"\t"):
-            begin -= 1
+        while stop > value and ((stop - 1)[0] == c" " or (stop - 1)[0] == c"\t"):
+            stop -= 1
 
-        if size == 4 and same(name, b"host", 4):
-            if head.host is not None or not plain_host(value, begin):
-                return None
-            head.host = cut(value, begin)
-        elif size == 6 and same(name, b"accept", 6):
-            if head.accept is not None:
-                return None
-            head.accept = share(value, begin, JSON_OR_STREAM)
-        elif size == 6 and same(name, b"origin", 6):
-            if head.origin is not None:
-                return None
-            head.origin = cut(value, begin)
-        elif size == 6 and same(name, b"expect", 6):
-            return None
-        elif size == 7 and same(name, b"upgrade", 7):
-            return None
-        elif size == 8 and same(name, b"mcp-name", 8):
-            if head.mcp_name is not None:
-                return None
-            head.mcp_name = cut(value, begin)
-        elif size == 10 and same(name, b"connection", 10):
-            if connection:
-                return None
-            if begin - value == 10 and same(value, b"keep-alive", 10):
-                connection = 1
-            elif begin - value == 5 and same(value, b"close", 5):
-                connection = 2
-            else:
-                return None
-        elif size == 10 and same(name, b"mcp-method", 10):
-            if head.mcp_method is not None:
-                return None
-            head.mcp_method = cut(value, begin)
-        elif size == 12 and same(name, b"content-type", 12):
-            if head.content_type is not None:
-                return None
-            head.content_type = share(value, begin, JSON)
-        elif size == 13 and same(name, b"authorization", 13):
-            if head.authorization is not None:
-                return None
-            head.authorization = cut(value, begin)
-        elif size == 13 and same(name, b"last-event-id", 13):
-            if head.last_event_id is not None:
-                return None
-            head.last_event_id = cut(value, begin)
-        elif size == 14 and same(name, b"content-length", 14):
-            if length >= 0 or not 1 <= begin - value <= 12:
-                return None
-            length = 0
-            while value < begin:
-                if not c"0" <= value[0] <= c"9":
-                    return None
-                length = length * 10 + (value[0] - c"0")
-                value += 1
-        elif size == 14 and same(name, b"mcp-session-id", 14):
-            if head.session_id is not None:
-                return None
-            head.session_id = cut(value, begin)
-        elif size == 17 and same(name, b"transfer-encoding", 17):
-            return None
-        elif size == 20 and same(name, b"mcp-protocol-version", 20):
-            if head.protocol_version is not None:
-                return None
-            head.protocol_version = cut(value, begin)
-        else:
-            # A small set of names seen so far; two names that share a bit are counted exactly if somebody asks for `repeated`.
+        if field == OTHER:
+            # A small set of the names seen; where two share a bit, `repeated` is found out when somebody asks.
             bit = <uint64_t>1 << ((size * 5 + (name[0] | 0x20) * 3 + (name[size >> 1] | 0x20) * 7 + (name[size - 1] | 0x20)) & 63)
             if seen & bit:
                 head._maybe_repeated = True
             seen |= bit
+        elif field == HOST:
+            if head.host is not None or not plain_host(value, stop):
+                return None
+            head.host = cut(value, stop)
+        elif field == ACCEPT:
+            if head.accept is not None:
+                return None
+            head.accept = share(value, stop, JSON_OR_STREAM)
+        elif field == ORIGIN:
+            if head.origin is not None:
+                return None
+            head.origin = cut(value, stop)
+        elif field == CONTENT_TYPE:
+            if head.content_type is not None:
+                return None
+            head.content_type = share(value, stop, JSON)
+        elif field == CONTENT_LENGTH:
+            if length >= 0 or not 1 <= stop - value <= 12:
+                return None
+            length = 0
+            while value < stop:
+                if not c"0" <= value[0] <= c"9":
+                    return None
+                length = length * 10 + (value[0] - c"0")
+                value += 1
+        elif field == CONNECTION:
+            if connection:
+                return None
+            if stop - value == 10 and begins(value, 10, b"keep-alive", 10):
+                connection = 1
+            elif stop - value == 5 and begins(value, 5, b"close", 5):
+                connection = 2
+            else:
+                return None
+        elif field == SESSION_ID:
+            if head.session_id is not None:
+                return None
+            head.session_id = cut(value, stop)
+        elif field == PROTOCOL_VERSION:
+            if head.protocol_version is not None:
+                return None
+            head.protocol_version = cut(value, stop)
+        elif field == MCP_METHOD:
+            if head.mcp_method is not None:
+                return None
+            head.mcp_method = cut(value, stop)
+        elif field == MCP_NAME:
+            if head.mcp_name is not None:
+                return None
+            head.mcp_name = cut(value, stop)
+        elif field == LAST_EVENT_ID:
+            if head.last_event_id is not None:
+                return None
+            head.last_event_id = cut(value, stop)
+        elif field == AUTHORIZATION:
+            if head.authorization is not None:
+                return None
+            head.authorization = cut(value, stop)
+        else:
+            return None
 
     # the empty line
     if head.host is None or end - at < 2 or at[0] != c"\r" or at[1] != c"\n":

@@ -1,0 +1,81 @@
+"""What goes into the sdist and the wheel, and that each alone, in a fresh environment, gives a package that works."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from email.parser import BytesParser
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.packaging, pytest.mark.timeout(600)]
+
+ROOT = Path(__file__).parent.parent
+LEFTOVERS = shutil.ignore_patterns("__pycache__", "*.c", "*.so", "*.html", "*.egg-info", "node_modules", ".*")
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    # Neither this environment nor this checkout may lend anything to the fresh one.
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "FASTSSE_DEBUG")}
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def prove_that_it_works(python: Path, cwd: Path) -> None:
+    """The one place that says what an installed fastsse must be able to do."""
+    path = run(python, "-c", "import fastsse._framing as framing; print(framing.__file__)", cwd=cwd).strip()
+    assert Path(path).is_relative_to(python.parent.parent)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A clean copy, its sdist, and the wheel that was built from that sdist, as `python -m build` makes them."""
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("out")
+    for path in ("pyproject.toml", "setup.py", "MANIFEST.in", "LICENSE", "README.md", "CHANGELOG.md"):
+        if (ROOT / path).exists():
+            shutil.copy(ROOT / path, source)
+    for path in ("fastsse", "tests", "bench"):
+        shutil.copytree(ROOT / path, source / path, ignore=LEFTOVERS)
+    run(sys.executable, "-m", "build", "--outdir", out, source, cwd=out)
+    (sdist,), (wheel,) = out.glob("*.tar.gz"), out.glob("*.whl")
+    return {"source": source, "sdist": sdist, "wheel": wheel}
+
+
+def rooms(source: Path) -> set[str]:
+    return {f"fastsse/{path.name}" for path in (source / "fastsse").glob("*.py")}
+
+
+def test_the_sdist_holds_sources_only(built: dict[str, Path]) -> None:
+    with tarfile.open(built["sdist"]) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    compiled = {"fastsse/_framing.pyx", "fastsse/_framing.pxd", "fastsse/_framing.pyi", "fastsse/py.typed"}
+    assert rooms(built["source"]) | compiled | {"pyproject.toml", "setup.py", "LICENSE", "tests/oracle.py"} <= names
+    assert not {name for name in names if name.endswith((".c", ".so", ".pyc", ".html"))}
+
+
+def test_the_wheel_holds_what_runs(built: dict[str, Path]) -> None:
+    with zipfile.ZipFile(built["wheel"]) as archive:
+        names = set(archive.namelist())
+        (metadata,) = (BytesParser().parsebytes(archive.read(n)) for n in names if n.endswith("dist-info/METADATA"))
+    assert rooms(built["source"]) | {"fastsse/_framing.pyi", "fastsse/_framing.pxd", "fastsse/py.typed"} <= names
+    assert len({name for name in names if name.startswith("fastsse/_framing.") and name.endswith((".so", ".pyd"))}) == 1
+    assert not {name for name in names if name.endswith((".c", ".pyx", ".pyc"))}
+    assert {name.partition("/")[0].rpartition(".")[2] for name in names} == {"fastsse", "dist-info"}
+    assert any(name.endswith("/LICENSE") for name in names)
+    assert metadata["Requires-Python"] == ">=3.11"
+    required = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
+    assert {re.split(r"[^\w-]", line)[0] for line in required} == {"uvloop", "h11", "msgspec", "orjson", "click"}
+
+
+@pytest.mark.parametrize("kind", ["wheel", "sdist"])
+def test_it_works_in_a_fresh_environment(built: dict[str, Path], kind: str, tmp_path: Path) -> None:
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = tmp_path / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    run(python, "-m", "pip", "install", "-q", built[kind], cwd=tmp_path)
+    prove_that_it_works(python, tmp_path)

@@ -113,6 +113,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     max_calls: Annotated[int, _count(
         "requests in flight per session", "nginx http2_max_concurrent_streams 128", 1, 1_000_000,
     )] = 64
+    max_subscriptions: Annotated[int, _count(
+        "resources that one session or listener subscribes to", "Go SDK listen streams: 1024 events", 1, 1_000_000,
+    )] = 1000
+    fanout: Annotated[int, _count(
+        "streams that one event for everybody reaches per turn of the event loop: about 2 ms", "mercure: dispatch yields", 1, 1_000_000,
+    )] = 256
     ring_events: Annotated[int, _count(
         "events kept per stream for Last-Event-ID", "Centrifugo's examples keep 100", 0, 1_000_000,
     )] = 1000

@@ -1,0 +1,184 @@
+"""What a request may lead to. Rules return one of these; only `Connection` performs it (law 4).
+
+    Reply      an HTTP answer that is complete: a result, an error, a page, 202, a refusal
+    Call       a handler is to run; its answer goes where `Call` says
+    Batch      several messages of one 2025-03-26 array, answered together
+    Listen     the response is an event stream from its first byte
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from fastsse._framing import Head
+    from fastsse.errors import McpError
+    from fastsse.handler import Answer, Request
+    from fastsse.questions import Question
+    from fastsse.session import Session
+    from fastsse.shards import Audience
+    from fastsse.stream import EventStream
+
+JSON = b"application/json"
+TEXT = b"text/plain; charset=utf-8"
+HTML = b"text/html; charset=utf-8"
+PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
+NOTHING = b""
+
+
+class Reply:
+    """`type`: the content type, b"" for an empty body. `extra`: further header lines, each ending in CRLF.
+    `close`: the connection cannot be used afterwards. `reason`: the slug of a refusal, for metrics."""
+
+    __slots__ = ("body", "close", "extra", "reason", "status", "type")
+
+    def __init__(
+        self, status: int, body: bytes = b"", type: bytes = JSON, extra: bytes = b"", close: bool = False, reason: str | None = None
+    ) -> None:
+        self.status = status
+        self.body = body
+        self.type = type
+        self.extra = extra
+        self.close = close
+        self.reason = reason
+
+
+ACCEPTED = Reply(202, b"", NOTHING)
+"""A notification or response was taken (all revisions from 2025-03-26)."""
+
+
+class Era(Protocol):
+    """How one era says things; what `dispatch` needs of it."""
+
+    name: str
+    modern: bool  # closing the response cancels; questions end the round
+    era_status: dict[int, int]
+
+    def reply(self, request: Request, answer: Answer) -> bytes:
+        """The encoded JSON-RPC response."""
+        ...
+
+    def failure(self, request: Request, error: McpError) -> bytes:
+        """The encoded JSON-RPC error response."""
+        ...
+
+    def status(self, error: McpError) -> int:
+        """The HTTP status of such an error, as long as no stream has begun."""
+        ...
+
+    def open_stream(self, call: Call) -> EventStream:
+        """The stream on which this call's answer travels, once it has become one."""
+        ...
+
+    def input_required(self, request: Request, open: dict[str, Question], answered: dict[str, object]) -> bytes:
+        """The encoded response that asks the client (2026-07-28)."""
+        ...
+
+
+class Call:
+    """A handler is to run.
+
+    `sse`: the client reads event streams; `only_sse`: it reads nothing else. `stream`: where answer and
+    notifications go; None as long as they go into a plain HTTP answer. `accepted`: the HTTP answer that is
+    given at once (the HTTP+SSE pair), else None.
+    """
+
+    __slots__ = ("accepted", "era", "failed", "only_sse", "request", "sse", "status", "stream")
+
+    def __init__(
+        self,
+        request: Request,
+        era: Era,
+        sse: bool,
+        only_sse: bool = False,
+        stream: EventStream | None = None,
+        accepted: Reply | None = None,
+    ) -> None:
+        self.request = request
+        self.era = era
+        self.sse = sse
+        self.only_sse = only_sse
+        self.stream = stream
+        self.accepted = accepted
+        self.status = 200
+        self.failed = False
+
+
+class Batch:
+    """Replies that are there already and calls that are still to run; answered as one JSON array."""
+
+    __slots__ = ("calls", "replies")
+
+    def __init__(self, replies: list[bytes], calls: list[Call]) -> None:
+        self.replies = replies
+        self.calls = calls
+
+
+class Listen:
+    """The response is an event stream from its first byte.
+
+    `opening`: frames that leave with the head. `after`: replay what followed this event first. `audience`:
+    receives events for everybody as long as the connection lives. `heartbeat(timestamp)`: a frame to send
+    every `heartbeat` seconds (guide C). `session`: whose stream it is, if anybody's.
+    """
+
+    __slots__ = ("after", "audience", "era", "extra", "heartbeat", "opening", "session", "stream")
+
+    def __init__(
+        self,
+        era: str,
+        stream: EventStream,
+        opening: list[bytes],
+        after: int | None = None,
+        audience: Audience | None = None,
+        heartbeat: Callable[[str], bytes] | None = None,
+        session: Session | None = None,
+        extra: bytes = b"",
+    ) -> None:
+        self.era = era
+        self.stream = stream
+        self.opening = opening
+        self.after = after
+        self.audience = audience
+        self.heartbeat = heartbeat
+        self.session = session
+        self.extra = extra
+
+
+Decision = Reply | Call | Batch | Listen
+
+
+class Accepts:
+    """What a client reads, from its Accept header (design §1): `sse`, and `only_sse` when nothing else."""
+
+    __slots__ = ("only_sse", "sse")
+
+    def __init__(self, sse: bool, only_sse: bool) -> None:
+        self.sse = sse
+        self.only_sse = only_sse
+
+
+def accepts(accept: bytes | None) -> Accepts:
+    """A missing Accept and wildcards mean JSON; SSE only for those that list `text/event-stream`."""
+    if accept is None:
+        return Accepts(False, False)
+    sse = other = False
+    for item in accept.lower().split(b","):
+        media, _, parameters = item.strip().partition(b";")
+        if b"q=0" in parameters.replace(b" ", b"") and not parameters.replace(b" ", b"").strip(b"q=0."):
+            continue
+        if media.strip() == b"text/event-stream":
+            sse = True
+        elif media.strip():
+            other = True
+    return Accepts(sse, sse and not other)
+
+
+def wants_events(head: Head) -> bool:
+    """Whether a GET can be answered with an event stream: everything but an Accept that rules it out."""
+    accept = head.accept
+    if accept is None:
+        return True
+    lowered = accept.lower()
+    return b"text/event-stream" in lowered or b"*/*" in lowered or b"text/*" in lowered

@@ -1,0 +1,310 @@
+"""The ladder that every request climbs, in two steps: its head, then its body.
+
+The head: Host, Origin, path, method, content type, declared size; first failure wins, and nothing of the
+body has been read yet. The body: one JSON-RPC message, where the eras part: the `_meta` envelope of
+2026-07-28 first, the version header as a cross-check (reference §2.5), everything else is a handshake
+client's. Returns decisions; refusals are raised as RequestRefused and turned into replies by `refusal`.
+Called by `connection`; knows no socket and no clock.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from fastsse import docs, errors, events, jsonrpc, pages
+from fastsse._framing import Head, error
+from fastsse.config import Config
+from fastsse.decision import HTML, JSON, PROMETHEUS, Accepts, Decision, Reply, accepts, wants_events
+from fastsse.handler import Catalog
+from fastsse.handshake import Handshake
+from fastsse.httpsse import HttpSse
+from fastsse.jsonrpc import UNSET, Meta, Params
+from fastsse.revisions import MODERN
+from fastsse.security import Guard
+from fastsse.shards import Table
+from fastsse.stateless import Stateless
+from fastsse.stats import Stats
+from fastsse.streamable import Streamable
+
+MCP, SSE, MESSAGE, HEALTH, READY, SESSIONS, DOCS, METRICS = range(8)
+ROUTES = {
+    b"/mcp": MCP,
+    b"/sse": SSE,
+    b"/message": MESSAGE,
+    b"/messages": MESSAGE,
+    b"/health": HEALTH,
+    b"/ready": READY,
+    b"/sessions": SESSIONS,
+    b"/docs": DOCS,
+    b"/metrics": METRICS,
+}
+ALLOWED = {MCP: b"GET, HEAD, POST, DELETE, OPTIONS", MESSAGE: b"POST, OPTIONS"}
+READING = b"GET, HEAD, OPTIONS"
+FORWARDING = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via")
+KEPT = 256
+"""Accept headers whose meaning is kept; there are about a dozen clients."""
+
+
+class Gauges(Protocol):
+    """What the pages show and only the server knows."""
+
+    draining: bool
+
+    def wall(self) -> float: ...
+
+    def memory(self) -> int: ...
+
+    def pending(self) -> int: ...
+
+    def check_room(self) -> None:
+        """Raises RequestRefused 503 when no further event stream is taken."""
+        ...
+
+
+class Endpoint:
+    """The ladder of one server."""
+
+    def __init__(
+        self,
+        config: Config,
+        catalog: Catalog,
+        table: Table,
+        stats: Stats,
+        guard: Guard,
+        gauges: Gauges,
+        key: bytes,
+        max_body: int,
+    ) -> None:
+        self.config = config
+        self.catalog = catalog
+        self.table = table
+        self.stats = stats
+        self.guard = guard
+        self.gauges = gauges
+        self.max_body = max_body
+        self.public = (config.public_url or "").rstrip("/")
+        self.prefix = urlsplit(self.public).path.rstrip("/").encode()
+        rules = Handshake(config, catalog)
+        self.httpsse = HttpSse(config, table, rules, self.prefix)
+        self.streamable = Streamable(config, table, rules)
+        self.stateless = Stateless(config, catalog, key, gauges.wall, gauges.check_room)
+        self.rules = rules
+        self._accepts: dict[bytes | None, Accepts] = {}
+        self._routes = dict(ROUTES)
+        for path, route in ROUTES.items():
+            self._routes[path + b"/"] = route
+            if self.prefix:
+                self._routes[self.prefix + path] = self._routes[self.prefix + path + b"/"] = route
+
+    # --- first step: the head
+
+    def head(self, head: Head, local: bool, now: float) -> Decision | None:
+        """What the head alone leads to; None when the body is to be read. `local`: the peer is on this machine.
+        Raises RequestRefused."""
+        self.guard.check_host(head.host)
+        if head.origin is not None:
+            self.guard.cors(head.origin, head.host)
+        route = self._routes.get(head.path)
+        method = head.method
+        if method == b"OPTIONS":
+            return self._preflight(head)
+        if route is None:
+            raise errors.RequestRefused(
+                404, "unknown_path", "Not Found", saw=head.path.decode("latin-1")[:200], want="/mcp, /sse, /docs", setting="public_url"
+            )
+        if method == b"POST" and (route == MCP or route == MESSAGE):
+            self._check_body(head)
+            return None
+        if method == b"GET" or method == b"HEAD":
+            if route == MCP:
+                return self._get_mcp(head, now)
+            if route == SSE:
+                if method == b"HEAD":
+                    return Reply(200, b"", b"text/event-stream")
+                self._check_events(head)
+                return self.httpsse.open(head, now)
+            if route != MESSAGE:
+                return self._page(route, head, local)
+        if method == b"DELETE" and route == MCP:
+            return self.streamable.delete(head)
+        raise errors.RequestRefused(
+            405, "method", "Method Not Allowed", saw=method.decode("latin-1")[:40], want=self._allowed(head).decode()
+        )
+
+    def _allowed(self, head: Head) -> bytes:
+        return ALLOWED.get(self._routes.get(head.path, DOCS), READING)
+
+    def _check_body(self, head: Head) -> None:
+        if head.content_length > self.max_body:
+            raise errors.RequestRefused(
+                413,
+                "body_too_large",
+                "Request body too large",
+                saw=head.content_length,
+                want=f"at most {self.max_body} bytes",
+                setting="max_body",
+            )
+        type = head.content_type
+        if type == b"application/json":
+            return
+        media = b"" if type is None else type.partition(b";")[0].strip().lower()
+        if media != b"application/json":
+            raise errors.RequestRefused(
+                415,
+                "content_type",
+                "Unsupported Media Type",
+                saw=None if type is None else type.decode("latin-1")[:80],
+                want="Content-Type: application/json",
+            )
+
+    def _check_events(self, head: Head) -> None:
+        self.gauges.check_room()
+        if not wants_events(head):
+            accept = head.accept or b""
+            raise errors.RequestRefused(
+                406, "accept", "Not Acceptable", saw=accept.decode("latin-1")[:80], want="Accept: text/event-stream"
+            )
+
+    def _get_mcp(self, head: Head, now: float) -> Decision:
+        """A session's stream, or guide C's: EventSource cannot send MCP-Protocol-Version, every SDK client does."""
+        if head.method == b"HEAD":
+            return Reply(200, b"", b"text/event-stream")
+        if head.session_id is None or _modern(head.protocol_version):
+            if head.protocol_version is not None:
+                raise errors.RequestRefused(
+                    405, "no_session", "No event stream without a session at this revision", want="POST, or Mcp-Session-Id"
+                )
+            self._check_events(head)
+            return events.listen(head, self.catalog, pages.timestamp(self.gauges.wall()))
+        self._check_events(head)
+        return self.streamable.get(head, now)
+
+    def _preflight(self, head: Head) -> Reply:
+        if head.origin is None:
+            return Reply(200, b"", b"", b"Allow: " + self._allowed(head) + b"\r\n")
+        lines = self.guard.preflight(b"", head.get(b"access-control-request-headers"))
+        return Reply(200, b"", b"", lines)
+
+    # --- pages
+
+    def _page(self, route: int, head: Head, local: bool) -> Reply:
+        catalog = self.catalog
+        wall = self.gauges.wall()
+        tools = catalog.tools_summary()
+        if route == HEALTH:
+            body = pages.health(
+                name=catalog.name, version=catalog.version, tools=len(tools), sessions=self.table.count, now=wall
+            )
+            return Reply(200, body)
+        if route == READY:
+            status, body = pages.ready(self.gauges.draining)
+            return Reply(status, body)
+        if route == SESSIONS:
+            full = self.guard.loopback and local and not any(head.get(name) is not None for name in FORWARDING)
+            ids = [id.decode() for id in self.table.ids()]
+            return Reply(200, pages.sessions(self.table.count, ids, full))
+        if route == METRICS:
+            memory = self.gauges.memory()
+            if head.accept is not None and b"application/json" in head.accept.lower():
+                return Reply(200, pages.metrics_json(self.stats, wall, memory))
+            text = pages.metrics_text(
+                self.stats, version=catalog.version, memory=memory, tools=len(tools), pending=self.gauges.pending()
+            )
+            return Reply(200, text, PROMETHEUS)
+        base = self.public or "http://" + (head.host or b"localhost").decode("latin-1")
+        page = docs.page(base, tools, name=catalog.name, version=catalog.version)
+        return Reply(200, page, HTML, docs.EXTRA)
+
+    # --- second step: the body
+
+    def body(self, head: Head, body: bytes, now: float) -> Decision:
+        """What the message in the body leads to. Raises RequestRefused and McpError (both become replies)."""
+        if self._routes[head.path] == MESSAGE:
+            return self._message(head, body, now)
+        accept = head.accept
+        reads = self._accepts.get(accept)
+        if reads is None:
+            reads = accepts(accept)
+            if len(self._accepts) < KEPT:
+                self._accepts[accept] = reads
+        if body[:1] == b"[":
+            if _modern(head.protocol_version):
+                raise errors.RequestRefused(400, "array", "Invalid request: one message per POST", want="a JSON object")
+            return self.streamable.post_array(head, body, now)
+        message = jsonrpc.decode(body)
+        params: Params | errors.McpError
+        try:
+            params = jsonrpc.decode_params(message.params)
+            meta = None if params.meta is UNSET else params.meta
+        except errors.McpError as broken:
+            params = broken
+            meta = jsonrpc.meta_of(message.params)
+        if self._is_modern(head, message.method, meta):
+            return self.stateless.post(head, message, params, meta, reads, now)
+        return self.streamable.post(head, message, params, reads, now)
+
+    def _is_modern(self, head: Head, method: str | object, meta: Meta | None) -> bool:
+        """The decision table of reference §2.5: body first, header as cross-check."""
+        if meta is not None and meta.version is not UNSET:
+            return True  # enveloped: whatever the header says is checked there
+        if not _modern(head.protocol_version):
+            return False
+        # A modern header without envelope: initialize is a handshake whatever its header says, a live session
+        # knows its revision (clients that never downgrade the header), everything else lacks its envelope.
+        if method == "initialize" or head.session_id is not None and self.table.find(head.session_id) is not None:
+            return False
+        return True
+
+    def _message(self, head: Head, body: bytes, now: float) -> Decision:
+        session = self.httpsse.find(head)
+        if body[:1] == b"[":
+            raise errors.RequestRefused(400, "array", "Invalid request: one message per POST", want="a JSON object")
+        message = jsonrpc.decode(body)
+        params: Params | errors.McpError
+        try:
+            params = jsonrpc.decode_params(message.params)
+        except errors.McpError as broken:
+            params = broken
+        return self.httpsse.post(head, session, message, params, now)
+
+    # --- what every answer carries, and refusals
+
+    def extra(self, head: Head) -> bytes:
+        """The CORS lines of any answer to this request; b"" when there is no Origin or it may not come."""
+        if head.origin is None:
+            return b""
+        try:
+            return self.guard.cors(head.origin, head.host)
+        except errors.RequestRefused:
+            return b""
+
+    def refusal(self, refused: errors.RequestRefused, head: Head | None, local: bool) -> Reply:
+        """The reply for a refusal: a JSON-RPC error without id; what was seen and wanted is for those who may know."""
+        data = refused.data()
+        if self.config.production or not local or (head is not None and any(head.get(name) is not None for name in FORWARDING)):
+            data = {"reason": refused.reason}
+        extra = b""
+        if refused.status == 405 and head is not None:
+            extra = b"Allow: " + self._allowed(head) + b"\r\n"
+        elif refused.status in (429, 503):
+            extra = b"Retry-After: 1\r\n"
+        body = error(None, jsonrpc.error_object(refused.code, refused.message, data))
+        return Reply(refused.status, body, JSON, extra, reason=refused.reason)
+
+    def broken(self, wrong: errors.McpError, head: Head) -> Reply:
+        """The reply for a body that is no message."""
+        encoding = head.get(b"content-encoding")
+        if encoding is not None:
+            refused = errors.RequestRefused(
+                415, "content_encoding", "Unsupported Content-Encoding", saw=encoding.decode("latin-1")[:80], want="an uncompressed body"
+            )
+            return self.refusal(refused, head, True)
+        return Reply(400, error(None, jsonrpc.error_object(wrong.code, wrong.message, wrong.data)), reason="message")
+
+
+def _modern(version: bytes | None) -> bool:
+    """A version header that is not a handshake revision's: known modern, or newer than we know."""
+    return version is not None and version.decode("latin-1") in MODERN
+
+

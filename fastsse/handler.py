@@ -1,0 +1,200 @@
+"""The seam between the rules and what answers: what is offered (`Catalog`), what answers (`Handler`).
+
+`App` and `embed` implement these protocols; the rules and `dispatch` know nothing else of them. A handler
+gets a `Request` whose arguments are still raw JSON and gives back an encoded result at once, or the `Work`
+that will lead to one. Sans-IO: how work is run (loop, thread, time limit) is `dispatch`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from fastsse._framing import Head
+    from fastsse.jsonrpc import Meta
+    from fastsse.revisions import Revision
+    from fastsse.session import Session
+
+
+class Request:
+    """One request for a handler: `tools/call`, `prompts/get`, `resources/read`, `completion/complete`, lists.
+
+    `id`: the JSON text of the request's id. `params` and `arguments`: raw JSON (b"" when absent).
+    `name`: the tool or prompt name, or the resource URI; "" for other methods. `answers`: what the client
+    answered to earlier questions of this request, by key (2026-07-28 multi-round requests), else None.
+    `principal`: who asks, None without authentication.
+    """
+
+    __slots__ = (
+        "answers", "arguments", "capabilities", "head", "id", "meta", "method", "name", "params", "principal",
+        "revision", "session",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        id: bytes,
+        method: str,
+        params: bytes,
+        name: str,
+        arguments: bytes,
+        meta: Meta | None,
+        revision: Revision,
+        session: Session | None,
+        head: Head,
+    ) -> None:
+        self.id = id
+        self.method = method
+        self.params = params
+        self.name = name
+        self.arguments = arguments
+        self.meta = meta
+        self.revision = revision
+        self.session = session
+        self.head = head
+        self.principal: object | None = None
+        self.capabilities: dict[str, Any] | None = None
+        self.answers: dict[str, Any] | None = None
+
+
+class Result:
+    """An encoded result that needs more than its bytes.
+
+    `body`: the result as a JSON object without `_meta`. `meta`: its `_meta`, merged with what the era adds.
+    """
+
+    __slots__ = ("body", "meta")
+
+    def __init__(self, body: bytes, meta: dict[str, Any] | None = None) -> None:
+        self.body = body
+        self.meta = meta
+
+
+Answer = bytes | Result
+"""An encoded result: the bytes of a JSON object without `_meta`, or a `Result`."""
+
+LOOP, THREAD, ASYNC = 0, 1, 2
+
+
+class Plan:
+    """How a kind of work is to be run; made once, at registration.
+
+    `kind`: LOOP (a plain function, on the loop), THREAD (a plain function, in the pool) or ASYNC (a
+    coroutine function). `label` names it in logs and metrics. `timeout` in seconds or None; `limit`: how
+    many at once, or None. `encode` turns what the function returned into an `Answer`, given the request;
+    `failed` turns an exception into an `Answer`, or None when it is to become a JSON-RPC error.
+    """
+
+    __slots__ = ("encode", "failed", "kind", "label", "limit", "timeout")
+
+    def __init__(
+        self,
+        kind: int,
+        label: str,
+        encode: Callable[[Any, Request], Answer],
+        failed: Callable[[Exception, Request], Answer | None],
+        timeout: float | None = None,
+        limit: int | None = None,
+    ) -> None:
+        self.kind = kind
+        self.label = label
+        self.encode = encode
+        self.failed = failed
+        self.timeout = timeout
+        self.limit = limit
+
+
+class Work:
+    """Something that must be run to get the answer: `plan` says how, `call(context)` is what to run."""
+
+    __slots__ = ("call", "plan")
+
+    def __init__(self, plan: Plan, call: Callable[[Any], Any]) -> None:
+        self.plan = plan
+        self.call = call
+
+
+class Handler(Protocol):
+    """What answers requests."""
+
+    def handle(self, request: Request) -> Answer | Work:
+        """The answer, or the work that leads to it. Raises McpError for a JSON-RPC error."""
+        ...
+
+
+class Publisher(Protocol):
+    """How a catalog or handler speaks first; a running server gives itself to `Catalog.attach`."""
+
+    def publish(self, method: str, params: dict[str, Any] | None) -> None:
+        """Sends a notification to every session and listener that may receive it. Safe from any thread."""
+        ...
+
+    def broadcast(self, event: str, data: dict[str, Any]) -> None:
+        """Sends a typed event to the plain event streams of `GET /mcp`. Safe from any thread."""
+        ...
+
+
+class ParamHeader(Protocol):
+    """One argument that a 2026-07-28 client mirrors in a header `Mcp-Param-<token>`."""
+
+    header: bytes  # lower case, whole: b"mcp-param-region"
+    path: tuple[str, ...]  # keys from the root of the arguments
+    type: str  # "string", "integer" or "boolean"
+
+
+class Catalog(Protocol):
+    """What is offered: who we are, what can be listed, what a call needs before it may run."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def instructions(self) -> str | None: ...
+
+    @property
+    def cache_hint(self) -> tuple[int, str]:
+        """(ttl in ms, "public" or "private") of lists and reads, for 2026-07-28."""
+        ...
+
+    epoch: int
+    """Grows with every change of what is offered; encoded lists are kept as long as it stands still."""
+
+    def implementation(self, revision: Revision) -> dict[str, Any]:
+        """`serverInfo` as that revision knows it."""
+        ...
+
+    def capabilities(self, revision: Revision) -> dict[str, Any]:
+        """`ServerCapabilities` as that revision knows them."""
+        ...
+
+    def listing(self, method: str, cursor: str | None, revision: Revision) -> bytes | None:
+        """One encoded page (a JSON object) of `tools/list`, `resources/list`, `resources/templates/list` or
+        `prompts/list`; None when only the handler can tell. Raises InvalidParams for a bad cursor."""
+        ...
+
+    def serves(self, method: str) -> bool:
+        """Whether requests of this method have something behind them."""
+        ...
+
+    def param_headers(self, tool: str) -> tuple[ParamHeader, ...]:
+        """The tool's arguments that are mirrored in headers; empty for most tools and for unknown names."""
+        ...
+
+    def required_capabilities(self, method: str, name: str) -> dict[str, Any] | None:
+        """The ClientCapabilities without which this must not run, or None."""
+        ...
+
+    def tools_summary(self) -> list[dict[str, Any]]:
+        """name, description, inputSchema of every tool, for /docs and /health."""
+        ...
+
+    def attach(self, publisher: Publisher) -> None:
+        """A server starts to serve this catalog."""
+        ...
+
+    def detach(self, publisher: Publisher) -> None:
+        """That server has stopped."""
+        ...

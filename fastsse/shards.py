@@ -1,0 +1,158 @@
+"""The fixed table: `shards × slots`, made at start; nothing in it grows afterwards.
+
+A shard is the unit of work per tick: it holds sessions by slot, every connection (with or without a
+session), and the audience of events for everybody. A session id is a UUID (RFC 9562 version 8) whose first
+32 bits name shard and slot, so that any process can route it without a look-up, and which carries 90 random
+bits; ids are compared in constant time. When the table is full, the session that lost its stream longest
+ago gives way. Called by the rules (open, find, end) and by the server's tick (sweep).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from fastsse import _framing
+from fastsse.errors import CloseReason
+from fastsse.session import Clocks, Session
+from fastsse.stream import Event, RingLimits
+
+SLOT_BITS = 20
+SLOT_MASK = (1 << SLOT_BITS) - 1
+
+
+class Member(Protocol):
+    """A connection: does what its clock says when `deadline` has passed."""
+
+    deadline: float
+
+    def tick(self, now: float) -> None: ...
+
+
+class Audience(Protocol):
+    """Somebody who may receive events for everybody: a session, a listener, a plain event stream."""
+
+    def offer(self, event: Event) -> None: ...
+
+
+class Shard:
+    """One part of the table."""
+
+    __slots__ = ("audience", "index", "members", "slots")
+
+    def __init__(self, index: int, slots: int) -> None:
+        self.index = index
+        self.slots: list[Session | None] = [None] * slots
+        self.members: set[Member] = set()
+        self.audience: set[Audience] = set()
+
+
+class Table:
+    """All shards. `nonce()` gives 90 random bits; `capacity` bounds the sessions."""
+
+    def __init__(self, shards: int, capacity: int, clocks: Clocks, ring: RingLimits, nonce: Callable[[], int]) -> None:
+        per_shard = -(-capacity // shards)
+        self.shards = tuple(Shard(index, per_shard) for index in range(shards))
+        self.capacity = capacity
+        self.clocks = clocks
+        self.ring = ring
+        self.nonce = nonce
+        self.count = 0
+        self.opened = 0
+        self.ended: dict[CloseReason, int] = {}
+        # Taken from the end: the first sessions go to different shards.
+        self.free = [shard << SLOT_BITS | slot for slot in reversed(range(per_shard)) for shard in reversed(range(shards))]
+        self.detached: dict[Session, None] = {}  # in the order in which they lost their stream
+        self.turn = 0
+
+    # --- sessions
+
+    def open(self, pair: bool, now: float) -> Session | None:
+        """A new session, or None when the table is full of sessions that are in use."""
+        if self.count >= self.capacity:
+            oldest = next(iter(self.detached), None)
+            if oldest is None:
+                return None
+            self.end(oldest, CloseReason.REPLACED)
+        place = self.free.pop()
+        session = Session(self, self._id(place), place, pair, self.clocks, self.ring, now)
+        shard = self.shards[place >> SLOT_BITS]
+        shard.slots[place & SLOT_MASK] = session
+        shard.audience.add(session)
+        self.count += 1
+        self.opened += 1
+        return session
+
+    def _id(self, place: int) -> bytes:
+        random = self.nonce() & ((1 << 90) - 1)
+        text = b"%08x%04x8%03x%04x%012x" % (
+            place,
+            random >> 74,
+            random >> 62 & 0xFFF,
+            0x8000 | (random >> 48 & 0x3FFF),
+            random & 0xFFFFFFFFFFFF,
+        )
+        return b"-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+
+    def find(self, id: bytes) -> Session | None:
+        """The live session with this id."""
+        place = _framing.place(id)
+        shard = place >> SLOT_BITS
+        if place < 0 or shard >= len(self.shards):
+            return None
+        slots = self.shards[shard].slots
+        slot = place & SLOT_MASK
+        if slot >= len(slots):
+            return None
+        session = slots[slot]
+        if session is None or not _framing.equal(session.id, id):
+            return None
+        return session
+
+    def end(self, session: Session, reason: CloseReason) -> None:
+        """Ends a session and frees its place; its id answers 404 for ever (a new one gets new random bits)."""
+        shard = self.shards[session.place >> SLOT_BITS]
+        slot = session.place & SLOT_MASK
+        if shard.slots[slot] is not session:
+            return
+        shard.slots[slot] = None
+        shard.audience.discard(session)
+        self.detached.pop(session, None)
+        self.free.append(session.place)
+        self.count -= 1
+        self.ended[reason] = self.ended.get(reason, 0) + 1
+        session.end(reason)
+
+    def lost(self, session: Session) -> None:
+        """The session's stream has lost its connection."""
+        self.detached.pop(session, None)
+        self.detached[session] = None
+
+    def found(self, session: Session) -> None:
+        """It has one again."""
+        self.detached.pop(session, None)
+
+    def ids(self) -> list[bytes]:
+        """The ids of all live sessions, in the order of their places."""
+        return [session.id for shard in self.shards for session in shard.slots if session is not None]
+
+    # --- connections
+
+    def join(self, member: Member) -> Shard:
+        """Registers a connection, each in the next shard."""
+        shard = self.shards[self.turn]
+        self.turn = (self.turn + 1) % len(self.shards)
+        shard.members.add(member)
+        return shard
+
+    # --- clocks
+
+    def sweep(self, index: int, now: float) -> None:
+        """Does everything that is due in one shard."""
+        shard = self.shards[index]
+        for member in list(shard.members):
+            if now >= member.deadline:
+                member.tick(now)
+        for session in shard.slots:
+            if session is not None and session.sweep(now):
+                self.end(session, CloseReason.IDLE)

@@ -1,0 +1,408 @@
+"""The stateless revision, 2026-07-28: every POST says all about itself, nothing is remembered.
+
+The ladder of checks is `post`, in the order of reference §2.4; what differs between tools (mirrored headers,
+capabilities that are needed) was compiled when they were registered. Questions to the client end a round
+with `input_required`; the answers so far come back in `requestState`, which is signed and bound to
+principal, method, arguments and time. Spec: 2026-07-28 basic/transports, basic/versioning, server/*.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Callable
+from typing import Any
+
+from fastsse import _framing, errors, jsonrpc
+from fastsse._framing import Head
+from fastsse.config import Config
+from fastsse.decision import ACCEPTED, Accepts, Call, Decision, Listen, Reply
+from fastsse.handler import Answer, Catalog, ParamHeader, Request, Result
+from fastsse.jsonrpc import ENVELOPE, UNSET, Message, Meta, Params
+from fastsse.questions import Question
+from fastsse.revisions import MODERN, R5
+from fastsse.session import LEVELS
+from fastsse.stream import Event, EventStream
+from fastsse.writebuffer import REPLY
+
+ERA = "stateless"
+NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+LISTS = frozenset(("tools/list", "resources/list", "resources/templates/list", "prompts/list"))
+CACHED = LISTS | {"resources/read", "server/discover"}
+REMOVED = frozenset(
+    ("initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe")
+)
+KINDS = {
+    "toolsListChanged": "notifications/tools/list_changed",
+    "promptsListChanged": "notifications/prompts/list_changed",
+    "resourcesListChanged": "notifications/resources/list_changed",
+}
+COMPLETE = b'{"resultType":"complete"'
+SENTINEL = b"=?base64?"
+SENTINEL_END = b"?="
+LOG_LEVELS = LEVELS
+
+
+class Stateless:
+    """The rules. `wall()` gives seconds since 1970; `key` signs requestState."""
+
+    name = ERA
+    modern = True
+    era_status = errors.MODERN_STATUS
+
+    def __init__(
+        self, config: Config, catalog: Catalog, key: bytes, wall: Callable[[], float], check_room: Callable[[], None]
+    ) -> None:
+        self.config = config
+        self.catalog = catalog
+        self.key = key
+        self.wall = wall
+        self.check_room = check_room
+        self.server_info = {ENVELOPE + "serverInfo": catalog.implementation(R5)}
+        self.tail = b',"_meta":' + jsonrpc.encode(self.server_info) + b"}"
+        ttl, scope = catalog.cache_hint
+        self.cache = b',"ttlMs":%d,"cacheScope":"%b"' % (ttl, scope.encode())
+        self.no_cache = b',"ttlMs":0,"cacheScope":"private"'
+        self.lists: dict[tuple[str, str | None], bytes] = {}
+        self.epoch = -1
+
+    # --- the ladder
+
+    def post(
+        self, head: Head, message: Message, params: Params | errors.McpError, meta: Meta | None, accepts: Accepts, now: float
+    ) -> Decision:
+        """One message; every way out is a decision."""
+        id: bytes | None = None
+        try:
+            id = jsonrpc.read_id(message.id)
+            if message.method is UNSET:
+                raise errors.McpError(errors.INVALID_REQUEST, "Invalid request: responses are not accepted in this revision")
+            if id is None:
+                return ACCEPTED
+            self._envelope(head, message.method, meta)
+            return self._request(head, message, id, params, meta, accepts)
+        except errors.McpError as error:
+            return Reply(self.status(error), self.error(id, error))
+
+    def _envelope(self, head: Head, method: str, meta: Meta | None) -> None:
+        """`_meta`, the routing headers, the version; raises McpError."""
+        if head.repeated:
+            for name in (b"mcp-protocol-version", b"mcp-method", b"mcp-name"):
+                if len(head.all(name)) > 1:
+                    raise errors.McpError(errors.HEADER_MISMATCH, f"Header {name.decode()} is there more than once")
+        if meta is None or meta.version is UNSET or meta.capabilities is UNSET:
+            missing = "protocolVersion" if meta is None or meta.version is UNSET else "clientCapabilities"
+            raise errors.InvalidParams(f"params._meta[{ENVELOPE + missing!r}] is required")
+        version = head.protocol_version
+        if version is None or version.decode("latin-1") != meta.version:
+            said = "absent" if version is None else version.decode("latin-1")[:40]
+            raise errors.McpError(
+                errors.HEADER_MISMATCH, f"MCP-Protocol-Version is {said}, but params._meta says {meta.version[:40]}"
+            )
+        if head.mcp_method is None or head.mcp_method != method.encode():
+            said = "absent" if head.mcp_method is None else head.mcp_method.decode("latin-1")[:80]
+            raise errors.McpError(errors.HEADER_MISMATCH, f"Mcp-Method is {said}, but the message's method is {method[:80]}")
+        if meta.version not in MODERN:
+            raise errors.McpError(
+                errors.UNSUPPORTED_VERSION,
+                f"Unsupported protocol version: {meta.version[:40]}",
+                {"supported": list(MODERN), "requested": meta.version},
+            )
+
+    def _request(
+        self, head: Head, message: Message, id: bytes, params: Params | errors.McpError, meta: Meta | None, accepts: Accepts
+    ) -> Decision:
+        method = message.method
+        assert method is not UNSET and meta is not None
+        name = ""
+        field = NAMED.get(method)
+        if field is not None and not isinstance(params, errors.McpError):
+            found = params.name if field == "name" else params.uri
+            if found is not UNSET:
+                name = found
+                self._name_header(head, name)
+        if method in REMOVED or not (method in ("server/discover", "subscriptions/listen") or self.catalog.serves(method)):
+            raise errors.MethodNotFound(method, {"supported": list(MODERN)} if method == "initialize" else None)
+        if isinstance(params, errors.McpError):
+            raise params
+        if field is not None and not name:
+            raise errors.InvalidParams(f"params.{field} is required")
+        arguments = b"" if params.arguments is UNSET else bytes(params.arguments)
+        if method == "tools/call":
+            mirrored = self.catalog.param_headers(name)
+            if mirrored:
+                self._param_headers(head, mirrored, arguments)
+        capabilities = jsonrpc.object_of(meta.capabilities) if meta.capabilities != b"{}" else {}
+        self._log_level(meta)
+        if method == "subscriptions/listen":
+            return self._listen(message, id, accepts)
+        if method == "server/discover":
+            return Reply(200, _framing.result(id, self._discover()))
+        if method in LISTS:
+            page = self._listing(method, None if params.cursor is UNSET else params.cursor)
+            if page is not None:
+                return Reply(200, _framing.result(id, page))
+        self._needs(method, name, capabilities)
+        request = Request(
+            id,
+            method,
+            b"" if message.params is UNSET else bytes(message.params),
+            name,
+            b"" if arguments == b"null" else arguments,
+            meta,
+            R5,
+            None,
+            head,
+        )
+        request.capabilities = capabilities
+        if params.request_state is not UNSET or params.input_responses is not UNSET:
+            request.answers = self._answers(request, params)
+        return Call(request, self, accepts.sse, accepts.only_sse)
+
+    def _name_header(self, head: Head, name: str) -> None:
+        said = head.mcp_name
+        if said is None:
+            raise errors.McpError(errors.HEADER_MISMATCH, f"Mcp-Name is absent, but the message names {name[:80]}")
+        if decoded(said) != name.encode():
+            raise errors.McpError(
+                errors.HEADER_MISMATCH, f"Mcp-Name is {said.decode('latin-1')[:80]}, but the message names {name[:80]}"
+            )
+
+    def _param_headers(self, head: Head, mirrored: tuple[ParamHeader, ...], arguments: bytes) -> None:
+        """Every annotated argument must be mirrored, and mirrored as it is (reference §2.3)."""
+        found = jsonrpc.value(arguments) if arguments else {}
+        for one in mirrored:
+            value: Any = found
+            for key in one.path:
+                value = value.get(key) if isinstance(value, dict) else None
+            said = head.get(one.header)
+            label = one.header.decode()
+            if said is None:
+                if value is not None:
+                    raise errors.McpError(errors.HEADER_MISMATCH, f"{label} is absent, but the argument {'.'.join(one.path)} is there")
+                continue
+            if value is None:
+                raise errors.McpError(errors.HEADER_MISMATCH, f"{label} is there, but the argument {'.'.join(one.path)} is not")
+            if len(head.all(one.header)) > 1 or not _mirrors(decoded(said), value, one.type):
+                raise errors.McpError(errors.HEADER_MISMATCH, f"{label} does not match the argument {'.'.join(one.path)}")
+
+    def _needs(self, method: str, name: str, capabilities: dict[str, Any]) -> None:
+        required = self.catalog.required_capabilities(method, name)
+        if required and not declares(capabilities, required):
+            first = next(iter(required))
+            raise errors.ClientLacks(first, required)
+
+    def _log_level(self, meta: Meta) -> None:
+        if meta.log_level is UNSET:
+            return
+        level = jsonrpc.value(meta.log_level)
+        if not isinstance(level, str) or level not in LOG_LEVELS:
+            raise errors.InvalidParams(f"params._meta[{ENVELOPE + 'logLevel'!r}] must be one of {', '.join(LOG_LEVELS)}")
+
+    # --- what the rules answer themselves
+
+    def _discover(self) -> bytes:
+        page = self._current().get(("server/discover", None))
+        if page is None:
+            found: dict[str, Any] = {"supportedVersions": list(MODERN), "capabilities": self.catalog.capabilities(R5)}
+            if self.catalog.instructions is not None:
+                found["instructions"] = self.catalog.instructions
+            page = self.lists[("server/discover", None)] = self._complete("server/discover", jsonrpc.encode(found))
+        return page
+
+    def _listing(self, method: str, cursor: str | None) -> bytes | None:
+        page = self._current().get((method, cursor))
+        if page is None:
+            body = self.catalog.listing(method, cursor, R5)
+            if body is None:
+                return None
+            page = self._complete(method, body)
+            if len(self.lists) < 1000:
+                self.lists[(method, cursor)] = page
+        return page
+
+    def _current(self) -> dict[tuple[str, str | None], bytes]:
+        if self.epoch != self.catalog.epoch:
+            self.lists.clear()
+            self.epoch = self.catalog.epoch
+        return self.lists
+
+    def _complete(self, method: str, body: bytes, meta: dict[str, Any] | None = None, hint: bytes | None = None) -> bytes:
+        """A result object with what this revision adds: resultType, caching hints, serverInfo."""
+        members = b"" if body == b"{}" else b"," + body[1:-1]
+        cache = (self.cache if hint is None else hint) if method in CACHED else b""
+        tail = self.tail if not meta else b',"_meta":' + jsonrpc.encode({**meta, **self.server_info}) + b"}"
+        return COMPLETE + cache + members + tail
+
+    # --- subscriptions/listen
+
+    def _listen(self, message: Message, id: bytes, accepts: Accepts) -> Decision:
+        wanted = jsonrpc.object_of(message.params).get("notifications")
+        if not isinstance(wanted, dict):
+            raise errors.InvalidParams("params.notifications must be an object that says what to listen to")
+        uris = wanted.get("resourceSubscriptions")
+        if uris is not None and not (isinstance(uris, list) and all(isinstance(uri, str) for uri in uris)):
+            raise errors.InvalidParams("params.notifications.resourceSubscriptions must be an array of URIs")
+        if uris is not None and len(uris) > self.config.max_subscriptions:
+            raise errors.InvalidParams(
+                f"params.notifications.resourceSubscriptions names {len(uris)} resources, at most {self.config.max_subscriptions} are"
+                " allowed (setting max_subscriptions)"
+            )
+        self.check_room()
+        capabilities = self.catalog.capabilities(R5)
+        honoured: dict[str, Any] = {}
+        methods: set[str] = set()
+        for kind, method in KINDS.items():
+            area = "resources" if kind.startswith("resources") else kind.partition("List")[0]
+            if wanted.get(kind) is True and capabilities.get(area, {}).get("listChanged"):
+                honoured[kind] = True
+                methods.add(method)
+        if uris and capabilities.get("resources", {}).get("subscribe"):
+            honoured["resourceSubscriptions"] = uris
+        else:
+            uris = []
+        stream = EventStream(b"", None)
+        listener = Listener(stream, id, frozenset(methods), frozenset(uris), self)
+        return Listen(ERA, stream, [listener.acknowledgment(honoured)], audience=listener)
+
+    # --- Era
+
+    def reply(self, request: Request, answer: Answer) -> bytes:
+        hint = self.no_cache if request.answers is not None else None
+        if isinstance(answer, Result):
+            return _framing.result(request.id, self._complete(request.method, answer.body, answer.meta, hint))
+        if request.method == "tools/call":
+            if answer == b"{}":
+                return _framing.result(request.id, COMPLETE + self.tail)
+            return _framing.result(request.id, b'{"resultType":"complete",' + answer[1:-1] + self.tail)
+        return _framing.result(request.id, self._complete(request.method, answer, None, hint))
+
+    def failure(self, request: Request, error: errors.McpError) -> bytes:
+        return self.error(request.id, error)
+
+    def error(self, id: bytes | None, error: errors.McpError) -> bytes:
+        """An encoded error response; -32002 is -32602 here."""
+        code = errors.INVALID_PARAMS if error.code == errors.RESOURCE_NOT_FOUND else error.code
+        return _framing.error(id, jsonrpc.error_object(code, error.message, error.data))
+
+    def status(self, error: errors.McpError) -> int:
+        code = errors.INVALID_PARAMS if error.code == errors.RESOURCE_NOT_FOUND else error.code
+        return self.era_status.get(code, 200)
+
+    def open_stream(self, call: Call) -> EventStream:
+        return EventStream(b"", None)
+
+    def input_required(self, request: Request, open: dict[str, Question], answered: dict[str, object]) -> bytes:
+        asked = {key: {"method": question.method, "params": question.params} for key, question in open.items()}
+        state = self._state(request, answered)
+        body = {"resultType": "input_required", "inputRequests": asked, "requestState": state, "_meta": self.server_info}
+        return _framing.result(request.id, jsonrpc.encode(body))
+
+    # --- requestState
+
+    def _seal(self, request: Request, payload: bytes) -> bytes:
+        bound = (payload, request.method.encode(), request.name.encode(), jsonrpc.canonical(request.arguments), repr(request.principal).encode())
+        digest = hmac.new(self.key, digestmod=hashlib.sha256)
+        for part in bound:
+            digest.update(b"%d:" % len(part) + part)
+        return digest.digest()
+
+    def _state(self, request: Request, answered: dict[str, object]) -> str:
+        payload = jsonrpc.encode({"answers": answered, "until": self.wall() + self.config.state_ttl})
+        return base64.urlsafe_b64encode(self._seal(request, payload) + payload).decode()
+
+    def _answers(self, request: Request, params: Params) -> dict[str, Any]:
+        """All answers so far: those sealed in requestState and those that came now. Raises InvalidParams."""
+        answers: dict[str, Any] = {}
+        if params.request_state is not UNSET:
+            try:
+                sealed = base64.b64decode(params.request_state.encode(), altchars=b"-_", validate=True)
+            except (binascii.Error, ValueError):
+                sealed = b""
+            payload = sealed[32:]
+            if len(sealed) < 32 or not hmac.compare_digest(sealed[:32], self._seal(request, payload)):
+                raise errors.InvalidParams("Invalid or expired requestState")
+            state = jsonrpc.value(payload)
+            if state["until"] < self.wall():
+                raise errors.InvalidParams("Invalid or expired requestState")
+            answers.update(state["answers"])
+        if params.input_responses is not UNSET:
+            responses = jsonrpc.value(params.input_responses)
+            if not isinstance(responses, dict) or not all(isinstance(answer, dict) for answer in responses.values()):
+                raise errors.InvalidParams("params.inputResponses must be an object of result objects")
+            answers.update(responses)
+        return answers
+
+
+class Listener:
+    """One `subscriptions/listen`: what it asked for, and its id as the tag of every frame."""
+
+    __slots__ = ("id", "meta", "methods", "rules", "stream", "uris")
+
+    def __init__(self, stream: EventStream, id: bytes, methods: frozenset[str], uris: frozenset[str], rules: Stateless) -> None:
+        self.stream = stream
+        self.id = id
+        self.methods = methods
+        self.uris = uris
+        self.rules = rules
+        self.meta = b'{"' + (ENVELOPE + "subscriptionId").encode() + b'":' + id + b"}"
+
+    def acknowledgment(self, honoured: dict[str, Any]) -> bytes:
+        params = b'{"notifications":' + jsonrpc.encode(honoured) + b',"_meta":' + self.meta + b"}"
+        return _framing.event(_framing.notification(b'"notifications/subscriptions/acknowledged"', params), b"message")
+
+    def offer(self, event: Event) -> None:
+        if event.uri is None:
+            if event.method not in self.methods:
+                return
+        elif event.uri not in self.uris and not any(event.uri.startswith(uri.rstrip("/") + "/") for uri in self.uris):
+            return
+        self.stream.send(_framing.event(_framing.tag(event.message, self.meta), b"message"), event.kind, event.key)
+
+    def finish(self) -> None:
+        """The server ends the subscription: its result, then the end of the stream."""
+        rules = self.rules
+        meta = b',"_meta":' + jsonrpc.encode({ENVELOPE + "subscriptionId": jsonrpc.value(self.id), **rules.server_info}) + b"}"
+        self.stream.send(_framing.result_event(self.id, COMPLETE + meta, b"message"), REPLY)
+        self.stream.end(errors.CloseReason.SHUTDOWN)
+
+
+def decoded(value: bytes) -> bytes:
+    """A header value with the base64 sentinel undone. Raises McpError -32020 when it cannot be."""
+    if not (value.startswith(SENTINEL) and value.endswith(SENTINEL_END) and len(value) >= len(SENTINEL) + 2):
+        return value
+    try:
+        text = base64.b64decode(value[len(SENTINEL) : -2], validate=True)
+        text.decode()
+    except (binascii.Error, ValueError):
+        raise errors.McpError(errors.HEADER_MISMATCH, f"Not base64 of UTF-8: {value.decode('latin-1')[:80]}") from None
+    return text
+
+
+def _mirrors(said: bytes, value: Any, type: str) -> bool:
+    if type == "boolean":
+        return isinstance(value, bool) and said == (b"true" if value else b"false")
+    if type == "integer":
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        try:
+            return float(said) == value if b"." in said or b"e" in said.lower() else int(said) == value
+        except ValueError:
+            return False
+    return isinstance(value, str) and said == value.encode()
+
+
+def declares(declared: dict[str, Any], required: dict[str, Any]) -> bool:
+    """Whether ClientCapabilities hold all that is required, member by member."""
+    for key, detail in required.items():
+        have = declared.get(key)
+        if not isinstance(have, dict):
+            return False
+        if isinstance(detail, dict) and not declares(have, detail) and not (key == "elicitation" and detail == {"form": {}} and not have):
+            return False
+    return True
+
+
+

@@ -1,0 +1,165 @@
+"""EventStream: one sequence of server-sent events, and the connection that reads it at the moment.
+
+A stream outlives its connections: events get ids (WHATWG HTML §9.2), the latest are kept in a ring bounded
+by bytes, count and age, and a client that comes back with `Last-Event-ID` gets what it missed, once and in
+order. Replies that nobody has read are never evicted; when they fill the ring, `full` says so and the
+session takes no further work. Everything here happens between two loop turns, so there is no seam between
+replay and live events. Sessions own their streams; streams without ids keep nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol
+
+from fastsse import _framing
+from fastsse.errors import CloseReason
+from fastsse.writebuffer import CHANGED, NOTICE, REPLY, WriteBuffer
+
+MESSAGE = b"message"
+
+
+class RingLimits:
+    """What one ring may hold: bytes, events, and seconds (an event older than two ages is gone)."""
+
+    __slots__ = ("age", "bytes", "events")
+
+    def __init__(self, bytes: int, events: int, age: float) -> None:
+        self.bytes = bytes
+        self.events = events
+        self.age = age
+
+
+class StreamOwner(Protocol):
+    """Who wants to know that a stream has lost its connection."""
+
+    def stream_lost(self, stream: EventStream, now: float) -> None: ...
+
+
+class Event:
+    """A notification for many: encoded once, whoever receives it.
+
+    `method` and `uri` let a receiver decide; `message` is the JSON-RPC notification, `frame` the same as an
+    event without id; `key` collapses repeats that wait.
+    """
+
+    __slots__ = ("frame", "key", "kind", "message", "method", "uri")
+
+    def __init__(self, method: str, message: bytes, uri: str | None = None, kind: int = NOTICE) -> None:
+        self.method = method
+        self.uri = uri
+        self.message = message
+        self.frame = _framing.event(message, MESSAGE)
+        self.kind = kind
+        self.key = (method, uri) if kind == CHANGED else None
+
+
+class EventStream:
+    """`prefix`: what event ids begin with, b"" for a stream without ids (and without ring)."""
+
+    __slots__ = ("buffer", "delivered", "ended", "limits", "mark_seq", "mark_time", "owner", "prefix", "ring", "ring_bytes", "seq")
+
+    def __init__(self, prefix: bytes, limits: RingLimits | None, owner: StreamOwner | None = None) -> None:
+        self.prefix = prefix
+        self.limits = limits
+        self.owner = owner
+        self.seq = 0
+        self.delivered = 0  # events up to this one were handed to a transport
+        self.ring: deque[tuple[int, bytes, int]] | None = None
+        self.ring_bytes = 0
+        self.mark_seq = 0
+        self.mark_time = 0.0
+        self.buffer: WriteBuffer | None = None
+        self.ended = False
+
+    @property
+    def full(self) -> bool:
+        """Unread replies have filled the ring."""
+        return self.limits is not None and self.ring_bytes > self.limits.bytes
+
+    def send(self, frame: bytes, kind: int = NOTICE, key: object = None) -> None:
+        """Sends one event (a frame without `id:`): numbers it, keeps it, and pushes it to the reader."""
+        buffer = self.buffer
+        if self.limits is not None:
+            if buffer is None and kind != REPLY and self.full:
+                return
+            if buffer is not None and not buffer.frames:
+                self.delivered = self.seq
+            self.seq += 1
+            frame = b"id: %b%d\n%b" % (self.prefix, self.seq, frame)
+            self._keep(frame, kind)
+        if buffer is not None:
+            buffer.push(frame, kind, key)
+
+    def prime(self, retry_ms: int) -> None:
+        """An event with an id and no data, so that the client can come back to this stream (2025-11-25)."""
+        self.send(b"retry: %d\ndata: \n\n" % retry_ms)
+
+    def _keep(self, frame: bytes, kind: int) -> None:
+        ring, limits = self.ring, self.limits
+        assert limits is not None
+        if ring is None:
+            ring = self.ring = deque()
+        ring.append((self.seq, frame, kind))
+        self.ring_bytes += len(frame)
+        while self.ring_bytes > limits.bytes or len(ring) > limits.events:
+            if not self._evict_oldest(ring):
+                break
+
+    def _evict_oldest(self, ring: deque[tuple[int, bytes, int]]) -> bool:
+        seq, frame, kind = ring[0]
+        if kind == REPLY and seq > self.delivered:
+            return False
+        ring.popleft()
+        self.ring_bytes -= len(frame)
+        return True
+
+    def sweep(self, now: float) -> None:
+        """Lets go of events that are older than the ring's age; called about once a second."""
+        if self.limits is None or not self.ring or now - self.mark_time < self.limits.age:
+            return
+        while self.ring and self.ring[0][0] <= self.mark_seq and self._evict_oldest(self.ring):
+            pass
+        self.mark_seq, self.mark_time = self.seq, now
+
+    def holds(self, after: int) -> bool:
+        """Whether everything that came after event number `after` is still here."""
+        if after > self.seq or after < 0:
+            return False
+        if after == self.seq:
+            return True
+        return bool(self.ring) and self.ring[0][0] <= after + 1  # type: ignore[index]
+
+    def attach(self, buffer: WriteBuffer, after: int | None = None) -> None:
+        """Gives the stream a reader; an older one is ended. With `after`, replays what followed that event."""
+        if self.buffer is not None:
+            self.buffer.end(CloseReason.REPLACED)
+        self.buffer = buffer
+        if after is not None and self.ring:
+            for seq, frame, kind in self.ring:
+                if seq > after:
+                    buffer.push(frame, kind)
+        if self.ended:
+            buffer.end(CloseReason.ANSWERED)
+
+    def detach(self, buffer: WriteBuffer, now: float) -> None:
+        """The reader is gone (if it still is this one)."""
+        if self.buffer is not buffer:
+            return
+        if not buffer.frames:
+            self.delivered = self.seq
+        self.buffer = None
+        if self.owner is not None:
+            self.owner.stream_lost(self, now)
+
+    def pause(self, retry_ms: int) -> None:
+        """Ends the connection, not the stream: the client is to come back after that time (SEP-1699)."""
+        if self.buffer is not None:
+            self.buffer.push(b"retry: %d\n\n" % retry_ms)
+            self.buffer.end(CloseReason.ANSWERED)
+
+    def end(self, reason: CloseReason = CloseReason.ANSWERED) -> None:
+        """Nothing more will be sent. What is in the ring can still be fetched."""
+        self.ended = True
+        if self.buffer is not None:
+            self.buffer.end(reason)

@@ -1,0 +1,100 @@
+"""Frames that wait for one connection, and what becomes of them when it does not read.
+
+An `EventStream` pushes, the connection takes everything once per loop turn. Backpressure is by message
+class and acts only on what still waits here (design §3): replies are never dropped, waiting progress for
+one token keeps the newest, repeats of a change collapse, log messages are thinned out and counted. Past
+its byte limit a buffer refuses: its reader is a slow consumer. A message is always admitted to an empty
+buffer, whatever its size. Knows neither sockets nor time.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from fastsse.errors import CloseReason
+
+REPLY, NOTICE, PROGRESS, CHANGED, LOG = 0, 1, 2, 3, 4
+"""Message classes. NOTICE: requests to the client and every notification without a rule of its own."""
+
+CLASS_NAMES = ("reply", "notice", "progress", "changed", "log")
+
+LOGS_WAITING = 32
+"""Log messages that may wait in one buffer before further ones are left out; a screenful, as in dmesg."""
+
+
+class Outlet(Protocol):
+    """The connection behind a buffer."""
+
+    def wake(self) -> None:
+        """Something waits; take it in this loop turn."""
+        ...
+
+
+class WriteBuffer:
+    """Frames in order. `paused` is set by the connection while its transport is above its high water."""
+
+    __slots__ = ("coalesced", "dropped", "ending", "frames", "limit", "logs", "outlet", "overflowed", "paused", "places", "size")
+
+    def __init__(self, outlet: Outlet, limit: int) -> None:
+        self.outlet = outlet
+        self.limit = limit
+        self.frames: list[bytes] = []
+        self.size = 0
+        self.paused = False
+        self.overflowed = False
+        self.ending: CloseReason | None = None
+        self.places: dict[object, int] | None = None  # key of a waiting progress or change → index in frames
+        self.logs = 0
+        self.dropped = 0
+        self.coalesced = 0
+
+    def push(self, frame: bytes, kind: int = NOTICE, key: object = None) -> None:
+        """Admits a frame, or lets it replace an older one with the same key. Sets `overflowed` past the limit."""
+        if self.ending is not None or self.overflowed:
+            return
+        if self.paused and kind >= PROGRESS and not self._admit(frame, kind, key):
+            return
+        if self.size + len(frame) > self.limit and self.frames:
+            self.overflowed = True
+            self.outlet.wake()
+            return
+        if not self.frames:
+            self.outlet.wake()
+        self.frames.append(frame)
+        self.size += len(frame)
+
+    def _admit(self, frame: bytes, kind: int, key: object) -> bool:
+        """For a reader that is behind: False when the frame needs no place of its own."""
+        if kind == LOG:
+            self.logs += 1
+            if self.logs > LOGS_WAITING:
+                self.dropped += 1
+                return False
+            return True
+        if key is None:
+            return True
+        if self.places is None:
+            self.places = {}
+        place = self.places.get((kind, key))
+        if place is None:
+            self.places[(kind, key)] = len(self.frames)
+            return True
+        self.size += len(frame) - len(self.frames[place])
+        self.frames[place] = frame
+        self.coalesced += 1
+        return False
+
+    def take(self) -> list[bytes]:
+        """Everything that waits, in order; the buffer is empty afterwards."""
+        frames, self.frames = self.frames, []
+        self.size = 0
+        if self.places is not None or self.logs:
+            self.places = None
+            self.logs = 0
+        return frames
+
+    def end(self, reason: CloseReason) -> None:
+        """Nothing comes after what waits now; the connection ends the response when that is written."""
+        if self.ending is None:
+            self.ending = reason
+            self.outlet.wake()

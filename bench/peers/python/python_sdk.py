@@ -1,0 +1,49 @@
+"""The Python SDK's own server with the two benchmark tools, in its fastest configuration.
+
+Started by bench.servers with the interpreter of `.peers/bench/python-sdk`. uvicorn runs on uvloop and httptools,
+without an access log. `mcp` serves sessions and the stateless revision on /mcp with JSON answers, `sse` the HTTP+SSE
+pair on /sse. The session cap is lifted, so that the idle-stream suite meets the SDK's cost and not its limit.
+"""
+
+import argparse
+import resource
+
+import uvicorn  # type: ignore[import-not-found]  # only the peer's own environment has it
+from mcp.server.mcpserver import MCPServer
+
+server = MCPServer("bench", log_level="ERROR")
+
+
+def echo(text: str) -> str:
+    """Returns the text."""
+    return text
+
+
+def add(a: int, b: int) -> int:
+    """Returns the sum."""
+    return a + b
+
+
+for tool in (echo, add):
+    server.tool()(tool)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser()
+    options.add_argument("--port", type=int, required=True)
+    options.add_argument("--transport", choices=("mcp", "sse"), default="mcp")
+    given = options.parse_args()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    app = (
+        server.sse_app()
+        if given.transport == "sse"
+        else server.streamable_http_app(json_response=True, max_sessions=None)
+    )
+    uvicorn.run(
+        app, port=given.port, loop="uvloop", http="httptools", log_level="error", access_log=False, backlog=4096
+    )
+
+
+if __name__ == "__main__":
+    main()

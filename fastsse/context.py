@@ -39,8 +39,16 @@ class Line(Protocol):
         """Turns the pending answer into an event stream that reads `stream`."""
         ...
 
-    def room(self) -> asyncio.Future[None] | None:
-        """None when there is room for more, or what to wait for."""
+    def pending(self, context: Context) -> None:
+        """The answer will come later."""
+        ...
+
+    def answer(self, call: Call, body: bytes) -> None:
+        """The call is done; `body` is its JSON-RPC response."""
+        ...
+
+    def hang_up(self) -> None:
+        """The call ended without any answer."""
         ...
 
 
@@ -199,10 +207,11 @@ class Context:
 
     async def drain(self) -> None:
         """Waits until the client has taken enough of what was sent that there is room for more."""
-        line = self._line
-        waiting = None if line is None else line.room()
-        if waiting is not None:
-            await waiting
+        stream = self._call.stream
+        if stream is not None and stream.buffer is not None:
+            waiting = stream.buffer.outlet.room()
+            if waiting is not None:
+                await waiting
 
     def close_stream(self, retry_ms: int | None = None) -> None:
         """Closes the connection of this call's stream while the call goes on; the client fetches the rest with
@@ -302,6 +311,10 @@ class Context:
         return (await self.ask(roots=roots()))["roots"].get("roots", [])  # type: ignore[no-any-return]
 
     # --- for the session and the connection
+
+    def open_stream(self) -> bool:
+        """The call takes long: its answer becomes an event stream, if the client reads such."""
+        return self._stream() is not None
 
     def cancel(self, reason: str) -> None:
         """Ends the call without an answer; called when the client cancels, or is gone where that means cancelling."""

@@ -39,6 +39,7 @@ ROUTES = {
     b"/docs": DOCS,
     b"/metrics": METRICS,
 }
+NAMES: dict[int | None, str] = {route: path.decode() for path, route in ROUTES.items() if path != b"/messages"}
 ALLOWED = {MCP: b"GET, HEAD, POST, DELETE, OPTIONS", MESSAGE: b"POST, OPTIONS"}
 READING = b"GET, HEAD, OPTIONS"
 FORWARDING = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via")
@@ -269,6 +270,10 @@ class Endpoint:
         return self.httpsse.post(head, session, message, params, now)
 
     # --- what every answer carries, and refusals
+
+    def route(self, head: Head | None) -> str:
+        """The route that a request is counted for."""
+        return "other" if head is None else NAMES.get(self._routes.get(head.path), "other")
 
     def extra(self, head: Head) -> bytes:
         """The CORS lines of any answer to this request; b"" when there is no Origin or it may not come."""

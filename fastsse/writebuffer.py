@@ -9,6 +9,7 @@ buffer, whatever its size. Knows neither sockets nor time.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Protocol
 
 from fastsse.errors import CloseReason
@@ -27,6 +28,10 @@ class Outlet(Protocol):
 
     def wake(self) -> None:
         """Something waits; take it in this loop turn."""
+        ...
+
+    def room(self) -> Awaitable[None] | None:
+        """None when there is room for more, or what to wait for."""
         ...
 
 

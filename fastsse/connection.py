@@ -1,0 +1,611 @@
+"""Connection: the asyncio protocol of one client. Bytes in, decisions performed, one write per loop turn.
+
+The only place that performs what the rules decide (law 4), and it knows no method and no header of MCP. One
+request at a time: what is pipelined waits, bounded. Reading stays on while a call runs, so that a close is
+seen. Lifecycle: HEAD → BODY → CALLING → HEAD …, or → STREAMING → HEAD or CLOSED. Its clock is one number,
+`deadline`; the shard's tick calls `tick` when that has passed. A peer that goes away is an event: one debug
+line, nothing is left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fastsse import _framing
+from fastsse.decision import JSON, Batch, Call, Decision, Listen, Reply
+from fastsse.errors import INTERNAL_ERROR, CloseReason, McpError, RequestRefused
+from fastsse.http11 import Requests
+from fastsse.responses import CONTINUE
+from fastsse.stream import EventStream
+from fastsse.writebuffer import CLASS_NAMES, LOG, PROGRESS, WriteBuffer
+
+if TYPE_CHECKING:
+    from fastsse.config import Config
+    from fastsse.context import Context
+    from fastsse.dispatch import Dispatch
+    from fastsse.endpoint import Endpoint
+    from fastsse.responses import Heads
+    from fastsse.shards import Shard, Table
+    from fastsse.stats import Stats
+
+log = logging.getLogger("fastsse.connection")
+
+HEAD, BODY, CALLING, STREAMING, CLOSING, CLOSED = range(6)
+NEVER = float("inf")
+GO_ON, LAST, GO_ON_10 = 0, 1, 2
+PING = _framing.comment(b"ping")
+EVENTS = b"text/event-stream"
+LINGER = 2.0
+"""Seconds that a refused peer may go on sending before it is cut: nginx lingering_timeout 5 s, shortened."""
+
+
+class Home(Protocol):
+    """The server, as a connection needs it."""
+
+    config: Config
+    endpoint: Endpoint
+    dispatch: Dispatch
+    heads: Heads
+    stats: Stats
+    table: Table
+    draining: bool
+
+    @property
+    def full(self) -> bool: ...
+
+    def now(self) -> float: ...
+
+    def timestamp(self) -> str: ...
+
+    def wake(self, connection: Connection) -> None: ...
+
+    def left(self, connection: Connection) -> None: ...
+
+
+class Connection:
+    """Duck-typed asyncio.Protocol."""
+
+    __slots__ = (
+        "buffer", "call", "deadline", "dirty", "head", "held", "home", "listen", "local", "out", "paused", "persistence", "phase",
+        "requests", "shard", "since", "stalled", "stream", "transport", "waiter", "written",
+    )  # fmt: skip
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.transport: Any = None
+        self.shard: Shard = home.table.join(self)
+        self.requests = Requests(home.config.max_head, home.config.max_body, home.config.http == "auto")
+        self.phase = HEAD
+        self.deadline = NEVER
+        self.local = False
+        self.paused = False
+        self.dirty = False
+        self.held = False  # reading is paused because too much is pipelined
+        self.persistence = GO_ON
+        self.since = NEVER  # when the head on its way began, the call, or the last heartbeat was
+        self.written = 0.0  # last write on an event stream
+        self.stalled = 0  # bytes the transport held when it was last looked at while paused
+        self.out: list[bytes] | None = None  # collects answers while data_received runs
+        self.head: _framing.Head | None = None
+        self.call: Context | None = None
+        self.stream: EventStream | None = None
+        self.buffer: WriteBuffer | None = None
+        self.listen: Listen | None = None
+        self.waiter: asyncio.Future[None] | None = None
+
+    # --- lifecycle
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        home = self.home
+        stats = home.stats
+        stats.connections_opened += 1
+        stats.connections_open += 1
+        peer = transport.get_extra_info("peername")
+        self.local = not peer or str(peer[0]).startswith(("127.", "::1", "::ffff:127."))
+        self.deadline = home.now() + home.config.head_timeout
+        if home.full:
+            self._refuse(
+                RequestRefused(
+                    503, "too_many_connections", "Too many connections", saw=stats.connections_open, want="fewer at once", setting="ulimit -n"
+                )
+            )
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Always the last call; nothing is left behind after it."""
+        home = self.home
+        if self.phase != CLOSED:
+            log.debug("%s in phase %d", CloseReason.CLIENT_CLOSED.value, self.phase)
+            home.stats.closed[CloseReason.CLIENT_CLOSED] += 1
+            self.phase = CLOSED
+            self._release()
+        self.deadline = NEVER
+        self.transport = self.head = None
+        self._wake_waiter()
+        self.shard.members.discard(self)
+        home.stats.connections_open -= 1
+        home.left(self)
+
+    def close(self, reason: CloseReason) -> None:
+        """Ends the connection. What the transport still holds is sent if the peer takes it within stall_timeout."""
+        if self.phase == CLOSED:
+            return
+        log.debug("closed: %s", reason.value)
+        home = self.home
+        home.stats.closed[reason] += 1
+        self.phase = CLOSED
+        self._release()
+        self.deadline = home.now() + home.config.stall_timeout
+        if self.transport is not None:
+            self.transport.close()
+
+    def _wake_waiter(self) -> None:
+        if self.waiter is not None:
+            if not self.waiter.done():
+                self.waiter.set_result(None)
+            self.waiter = None
+
+    def _release(self) -> None:
+        """Ends what the current answer holds: stream and call."""
+        stream, buffer, listen, call = self.stream, self.buffer, self.listen, self.call
+        self.stream = self.buffer = self.listen = self.call = None
+        if stream is not None and buffer is not None:
+            stats = self.home.stats
+            stats.streams_open[listen.era if listen is not None else "streamable"] -= 1
+            if buffer.dropped:
+                stats.dropped[CLASS_NAMES[LOG]] += buffer.dropped
+            if buffer.coalesced:
+                stats.coalesced[CLASS_NAMES[PROGRESS]] += buffer.coalesced
+            stream.detach(buffer, self.home.now())
+        if listen is not None and listen.audience is not None:
+            self.shard.audience.discard(listen.audience)
+        if call is not None:
+            call._line = None
+            if call._call.era.modern:
+                call.cancel(CloseReason.CLIENT_CLOSED.value)
+
+    def close(self, reason: CloseReason) -> None:
+        """Ends the connection; what the transport still holds is sent if the peer takes it in time."""
+        if self.phase == CLOSED:
+            return
+        log.debug("closed: %s", reason.value)
+        self._leave(reason)
+        transport = self.transport
+        if transport is not None:
+            if self.paused:
+                transport.abort()
+            else:
+                transport.close()
+
+    # --- incoming
+
+    def data_received(self, data: bytes) -> None:
+        phase = self.phase
+        if phase >= CLOSING:
+            return
+        requests = self.requests
+        requests.receive(data)
+        if phase <= BODY:
+            self._advance(self.home.now())
+        elif requests.waiting > self.home.config.max_pipelined:
+            self.held = True
+            self.transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """The peer sends no more. It may still read: the answer of a call that does not end with it is finished."""
+        self.requests.at_eof()
+        if self.phase == CALLING and not (self.call is not None and self.call._call.era.modern):
+            self.persistence = LAST
+            return True
+        if self.phase <= BODY and self.requests.begun:
+            self._advance(self.home.now())
+        return False
+
+    def _advance(self, now: float) -> None:
+        """Takes requests until bytes are missing or an answer is pending; then writes once."""
+        out: list[bytes] = []
+        self.out = out
+        while self.phase <= BODY and not self.paused:
+            try:
+                if not self._step(now):
+                    break
+            except RequestRefused as refused:
+                self._refuse(refused)
+            except McpError as wrong:
+                assert self.head is not None
+                self._reply(self.home.endpoint.broken(wrong, self.head))
+            except Exception:
+                log.exception("a request failed")
+                self.persistence = LAST
+                self._refuse(RequestRefused(500, "internal", "Internal error", code=INTERNAL_ERROR))
+        self.out = None
+        if out and self.transport is not None:
+            self.transport.write(out[0] if len(out) == 1 else b"".join(out))
+        if self.phase == CLOSING:
+            self._shut()
+
+    def _step(self, now: float) -> bool:
+        """One request, or one half of it; False when bytes are missing."""
+        home = self.home
+        requests = self.requests
+        if self.phase == HEAD:
+            head = requests.head()
+            if head is None:
+                if requests.begun and self.since == NEVER:
+                    self.since = now
+                    self.deadline = now + home.config.head_timeout
+                return False
+            self.head = head
+            home.stats.requests += 1
+            self.persistence = (GO_ON if head.minor else GO_ON_10) if head.keep_alive else LAST
+            self.phase = BODY
+            decision = home.endpoint.head(head, self.local, now)
+            if decision is not None:
+                if requests.body() is None:
+                    self.persistence = LAST
+                self._perform(decision, now)
+                return True
+            if head.expect_continue and requests.body() is None:
+                self._write(CONTINUE)
+            self.deadline = now + home.config.body_timeout
+        body = requests.body()
+        if body is None:
+            return False
+        assert self.head is not None
+        self._perform(home.endpoint.body(self.head, body, now), now)
+        return True
+
+    # --- decisions
+
+    def _perform(self, decision: Decision, now: float) -> None:
+        if type(decision) is Reply:
+            self._reply(decision)
+        elif type(decision) is Call:
+            self._run(decision, now)
+        elif type(decision) is Listen:
+            self._listen(decision, now)
+        else:
+            assert isinstance(decision, Batch)
+            self._batch(decision, now)
+
+    def _reply(self, reply: Reply) -> None:
+        head = self.head
+        home = self.home
+        extra = reply.extra
+        if head is not None and head.origin is not None:
+            extra = home.endpoint.extra(head) + extra
+        if reply.reason is not None:
+            home.stats.refused[reply.reason] += 1
+        if reply.close or home.draining:
+            self.persistence = LAST
+        lines = home.heads.of(reply.status, reply.type, extra, self.persistence)
+        if head is not None and head.method == b"HEAD":
+            self._write(lines + b"%d\r\n\r\n" % len(reply.body))
+        else:
+            self._write(_framing.response(lines, reply.body))
+        home.stats.responded(home.endpoint.route(head), reply.status)
+        self._answered()
+
+    def _answered(self) -> None:
+        """The answer is written: on to the next request, or towards the end."""
+        self.call = None
+        if self.persistence == LAST:
+            self._finish(CloseReason.ANSWERED)
+            return
+        self.phase = HEAD
+        self.requests.done()
+        self.head = None
+        self.since = NEVER
+        self.deadline = self.home.now() + self.home.config.keep_alive
+
+    def _run(self, call: Call, now: float) -> None:
+        home = self.home
+        accepted = call.accepted
+        if accepted is not None:
+            stream = call.stream
+            assert stream is not None
+            body = home.dispatch.run(call, None, now)
+            if body is not None:
+                home.dispatch.deliver(call, body)
+            self._reply(accepted)
+            return
+        self.phase = CALLING
+        self.since = now
+        self.deadline = now + home.config.sse_after if call.sse else NEVER
+        body = home.dispatch.run(call, self, now)
+        if body is not None:
+            self._finish_call(call, body)
+
+    def _finish_call(self, call: Call, body: bytes) -> None:
+        type = JSON
+        if call.only_sse and call.status == 200:
+            body, type = _framing.event(body, b"message"), EVENTS
+        home = self.home
+        head = self.head
+        extra = b"" if head is None or head.origin is None else home.endpoint.extra(head)
+        self._write(_framing.response(home.heads.of(call.status, type, extra, self.persistence), body))
+        home.stats.responded(home.endpoint.route(head), call.status)
+        self._answered()
+
+    def _batch(self, batch: Batch, now: float) -> None:
+        self.phase = CALLING
+        self.since = now
+        self.deadline = NEVER
+        gathering = _Gathering(self, batch.replies, len(batch.calls))
+        for call in batch.calls:
+            body = self.home.dispatch.run(call, gathering, now)
+            if body is not None:
+                gathering.answer(call, body)
+        gathering.complete()
+
+    def _listen(self, listen: Listen, now: float) -> None:
+        home = self.home
+        head = self.head
+        assert head is not None
+        self.listen = listen
+        if listen.audience is not None:
+            self.shard.audience.add(listen.audience)
+        extra = (home.endpoint.extra(head) if head.origin is not None else b"") + listen.extra
+        self._open(listen.stream, listen.era, extra, listen.opening, listen.after, now)
+        if listen.heartbeat is not None:
+            self.since = now
+
+    def _open(self, stream: EventStream, era: str, extra: bytes, opening: list[bytes], after: int | None, now: float) -> None:
+        """Writes the head of an event stream and its first frames, and attaches the stream."""
+        home = self.home
+        head = self.head
+        assert head is not None
+        if not head.minor:
+            self.persistence = LAST
+        stats = home.stats
+        stats.streams_opened[era] += 1
+        stats.streams_open[era] += 1
+        stats.responded(home.endpoint.route(head), 200)
+        self.phase = STREAMING
+        self.stream = stream
+        buffer = self.buffer = WriteBuffer(self, home.config.buffer_max)
+        buffer.paused = self.paused
+        stream.attach(buffer, after)
+        frames = opening + (buffer.take() if not self.paused else [])
+        stats.events += len(frames)
+        self.written = now
+        self.deadline = now + home.config.ping
+        first = home.heads.stream(extra, bool(head.minor))
+        self._write(first + (self._frame(frames) if frames else b""))
+
+    def _frame(self, frames: list[bytes]) -> bytes:
+        head = self.head
+        return _framing.chunk(frames) if head is None or head.minor else _framing.join(frames)
+
+    def _refuse(self, refused: RequestRefused) -> None:
+        """Answers a refusal; the connection goes on only when the request was read to its end."""
+        try:
+            complete = self.head is not None and self.requests.body() is not None
+        except RequestRefused:
+            complete = False
+        if not complete:
+            self.persistence = LAST
+        self._reply(self.home.endpoint.refusal(refused, self.head, self.local))
+
+    # --- for calls (context.Line)
+
+    def pending(self, context: Context) -> None:
+        self.call = context
+
+    def begin_stream(self, stream: EventStream) -> None:
+        """The answer becomes an event stream."""
+        head = self.head
+        assert head is not None
+        home = self.home
+        self._open(
+            stream, "streamable", home.endpoint.extra(head) if head.origin is not None else b"", [], None, home.now()
+        )
+
+    def answer(self, call: Call, body: bytes) -> None:
+        """The pending call's response, as a plain answer."""
+        if self.phase != CALLING:
+            return
+        self._finish_call(call, body)
+        if self.out is None and self.phase == HEAD:
+            self._resume()
+
+    def hang_up(self) -> None:
+        self.close(CloseReason.ANSWERED)
+
+    def room(self) -> asyncio.Future[None] | None:
+        buffer = self.buffer
+        if self.transport is None or buffer is None or not (self.paused or buffer.size > self.home.config.buffer_high):
+            return None
+        if self.waiter is None:
+            self.waiter = self.home.dispatch.loop.create_future()
+        return self.waiter
+
+    # --- outgoing
+
+    def _write(self, data: bytes) -> None:
+        if self.out is not None:
+            self.out.append(data)
+        elif self.transport is not None:
+            self.transport.write(data)
+
+    def wake(self) -> None:
+        """Something waits in the buffer: it leaves at the end of this loop turn."""
+        if not self.dirty:
+            self.dirty = True
+            self.home.wake(self)
+
+    def flush(self, now: float) -> None:
+        """Writes what waits, in one piece."""
+        self.dirty = False
+        buffer = self.buffer
+        if buffer is None or self.transport is None:
+            return
+        if buffer.overflowed:
+            self.close(CloseReason.SLOW_CONSUMER)
+            return
+        if buffer.paused:
+            return
+        frames = buffer.take()
+        data = self._frame(frames) if frames else b""
+        if buffer.ending is not None and self.head is not None and self.head.minor:
+            data += _framing.LAST_CHUNK
+        self.home.stats.events += len(frames)
+        self.written = now
+        if data:
+            self.transport.write(data)
+        if buffer.ending is not None:
+            self._end_stream(buffer.ending)
+
+    def _end_stream(self, reason: CloseReason) -> None:
+        """The event stream is over; the connection may go on."""
+        call = self.call
+        self.call = None
+        if call is not None:
+            call._line = None
+        self._release()
+        if reason is not CloseReason.ANSWERED:
+            self.persistence = LAST
+        if self.persistence == LAST:
+            self._finish(reason)
+            return
+        self._answered()
+        self._resume()
+
+    def _resume(self) -> None:
+        """Reads on, first what was pipelined."""
+        if self.held and self.transport is not None:
+            self.held = False
+            self.transport.resume_reading()
+        if self.requests.begun:
+            self._advance(self.home.now())
+
+    def _finish(self, reason: CloseReason) -> None:
+        """The last answer is written (or is about to be): no further request is taken."""
+        self.phase = CLOSING
+        self._release()
+        if self.out is None:
+            self._shut(reason)
+
+    def _shut(self, reason: CloseReason = CloseReason.ANSWERED) -> None:
+        """Closes, gently when the peer is still sending: a reset could take our answer away before it is read."""
+        try:
+            sending = self.head is None or self.requests.body() is None
+        except RequestRefused:
+            sending = True
+        transport = self.transport
+        if sending and transport is not None and transport.can_write_eof():
+            transport.write_eof()
+            self.deadline = self.home.now() + LINGER
+        else:
+            self.close(reason)
+
+    # --- flow control
+
+    def pause_writing(self) -> None:
+        self.paused = True
+        self.stalled = -1
+        if self.buffer is not None:
+            self.buffer.paused = True
+        self.deadline = min(self.deadline, self.home.now() + self.home.config.stall_timeout)
+
+    def resume_writing(self) -> None:
+        self.paused = False
+        if self.phase >= CLOSING:
+            return
+        now = self.home.now()
+        self._wake_waiter()
+        if self.buffer is not None:
+            self.buffer.paused = False
+            self.deadline = now + self.home.config.ping
+            self.flush(now)
+        elif self.phase <= BODY:
+            self.deadline = now + self.home.config.keep_alive
+            self._advance(now)
+
+    # --- clock
+
+    def tick(self, now: float) -> None:
+        """The deadline has passed."""
+        phase = self.phase
+        if phase == CLOSED:
+            self.deadline = NEVER
+            if self.transport is not None:
+                self.transport.abort()
+        elif self.paused:
+            held = self.transport.get_write_buffer_size()
+            if held == self.stalled:
+                self.close(CloseReason.STALLED)
+            self.stalled = held
+            self.deadline = now + self.home.config.stall_timeout
+        elif phase == STREAMING:
+            self._quiet(now)
+        elif phase == CALLING:
+            self.deadline = NEVER
+            if self.call is not None and self.call.open_stream() and self.buffer is not None:
+                self.buffer.push(PING)
+        elif phase == CLOSING:
+            self.close(CloseReason.REFUSED)
+        elif phase == BODY:
+            self._too_slow("slow_body", "The request body did not arrive in time", "body_timeout")
+        elif self.since != NEVER:
+            self._too_slow("slow_head", "The request head did not arrive in time", "head_timeout")
+        else:
+            self.close(CloseReason.IDLE)
+
+    def _quiet(self, now: float) -> None:
+        """On an event stream: a heartbeat that is due, or a comment so that nobody takes silence for death."""
+        home = self.home
+        config = home.config
+        buffer, listen = self.buffer, self.listen
+        assert buffer is not None
+        if listen is not None and listen.heartbeat is not None and now - self.since >= config.heartbeat:
+            self.since = now
+            buffer.push(listen.heartbeat(home.timestamp()))
+        elif now - self.written >= config.ping:
+            self.written = now
+            if self.transport is not None:
+                self.transport.write(self._frame([PING]))
+        self.deadline = self.written + config.ping
+        if listen is not None and listen.heartbeat is not None:
+            self.deadline = min(self.deadline, self.since + config.heartbeat)
+        if self.deadline <= now:
+            self.deadline = now + config.ping
+
+    def _too_slow(self, reason: str, message: str, setting: str) -> None:
+        limit = getattr(self.home.config, setting)
+        self._refuse(RequestRefused(408, reason, message, want=f"within {limit:g} s", setting=setting))
+
+
+class _Gathering:
+    """Collects the responses of one batch."""
+
+    __slots__ = ("connection", "missing", "replies")
+
+    def __init__(self, connection: Connection, replies: list[bytes], missing: int) -> None:
+        self.connection = connection
+        self.replies = replies
+        self.missing = missing
+
+    def answer(self, call: Call, body: bytes) -> None:
+        self.replies.append(body)
+        self.missing -= 1
+        if self.missing == 0 and self.connection.out is None:
+            self.complete()
+
+    def complete(self) -> None:
+        connection = self.connection
+        if self.missing == 0 and connection.phase == CALLING:
+            connection._reply(Reply(200, b"[" + b",".join(self.replies) + b"]"))
+            if connection.out is None:
+                connection._resume()
+
+    def pending(self, context: Context) -> None:
+        """Nothing to remember: the batch goes on whatever becomes of its calls."""
+
+    def hang_up(self) -> None:
+        self.missing -= 1
+
+    def begin_stream(self, stream: EventStream) -> None:
+        """Never happens: calls of a batch have no event stream."""

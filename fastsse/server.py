@@ -1,0 +1,426 @@
+"""Server: listens, ticks, spreads events, and stops.
+
+Owns what one server has: the table, the rules, the dispatch, the sockets. Everything runs on the loop it is
+started on, uvloop or plain asyncio; nothing is global, so several servers live in one process. Its tick
+visits one shard at a time, each at least once a second. Called by `__main__`, `run`, and embedders.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import gc
+import logging
+import os
+import secrets
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
+from email.utils import formatdate
+from threading import get_ident
+from typing import Any, Protocol
+
+from fastsse import _framing, jsonrpc, pages
+from fastsse.config import Config
+from fastsse.connection import Connection
+from fastsse.dispatch import Dispatch
+from fastsse.endpoint import Endpoint
+from fastsse.errors import CloseReason, ConfigError, RequestRefused
+from fastsse.events import Broadcast
+from fastsse.handler import Catalog, Handler
+from fastsse.responses import Heads
+from fastsse.security import Guard
+from fastsse.session import Clocks
+from fastsse.shards import Audience, Table
+from fastsse.stateless import Listener
+from fastsse.stats import Stats
+from fastsse.stream import Event, RingLimits
+from fastsse.writebuffer import CHANGED, NOTICE
+
+log = logging.getLogger("fastsse.server")
+
+RESERVE = 64
+"""File descriptors that are kept for the application: files, pipes, sockets to other services."""
+
+COLLAPSING = ("/list_changed", "/updated")
+
+
+class Application(Catalog, Handler, Protocol):
+    """What a server serves; `App` is one."""
+
+    @property
+    def lifespan(self) -> Callable[[Any], AbstractAsyncContextManager[Any]] | None: ...
+
+
+def raise_file_limit() -> int:
+    """Raises RLIMIT_NOFILE to its hard limit; returns how many file descriptors there may be."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 512
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    return 1_000_000 if soft == resource.RLIM_INFINITY else soft
+
+
+class Server:
+    """`async with Server(app, config) as server:` listens inside, and stops on the way out.
+
+    `url`: where it can be reached on this machine. `hosts` and `origins`: what the guards accept.
+    """
+
+    def __init__(self, app: Application, config: Config | None = None) -> None:
+        self.app = app
+        self.config = config = config or Config()
+        self.draining = False
+        self.stats = Stats(time.time())
+        self.heads = Heads()
+        self.addresses: list[str] = []
+        self.table = Table(
+            config.shards,
+            config.max_sessions,
+            Clocks(config.session_init, config.session_lost, config.stream_lost, config.session_idle),
+            RingLimits(config.ring_bytes, config.ring_events, config.ring_age),
+            lambda: secrets.randbits(90),
+        )
+        sockets, loopback = _bind(config)
+        self._sockets = sockets
+        self._guard = Guard(config, loopback)
+        self.hosts = self._guard.hosts
+        self.origins = self._guard.origins
+        key = config.state_key.encode() if config.state_key else secrets.token_bytes(32)
+        self.endpoint = Endpoint(config, app, self.table, self.stats, self._guard, self, key, config.max_body)
+        files = raise_file_limit() - RESERVE
+        self._max_connections = max(files, 16)
+        self._max_streams = config.max_streams or max(files - files // 8, 8)
+        self.dispatch: Dispatch
+        self.now = time.monotonic
+        self._servers: list[asyncio.Server] = []
+        self._dirty: list[Connection] = []
+        self._spreading: deque[tuple[Event, int]] = deque()
+        self._tick: asyncio.TimerHandle | None = None
+        self._shard = 0
+        self._second = 0.0
+        self._stack = contextlib.AsyncExitStack()
+        self._gone: asyncio.Event | None = None
+
+    # --- start and stop
+
+    async def start(self) -> Server:
+        """Listens. Raises ConfigError when the address cannot be used."""
+        loop = asyncio.get_running_loop()
+        config = self.config
+        pool = ThreadPoolExecutor(config.threads or min(32, (os.cpu_count() or 1) + 4), thread_name_prefix="fastsse")
+        self.dispatch = Dispatch(self.app, config, self.stats, loop, pool, time.monotonic)
+        if self.app.lifespan is not None:
+            self.dispatch.lifespan = await self._stack.enter_async_context(self.app.lifespan(self.app))
+        self._pool = pool
+        self.app.attach(self)
+        self._set_date()
+        self._due = time.monotonic() + 1 / config.shards
+        self._tick = loop.call_later(1 / config.shards, self._sweep)
+        for sock in self._sockets:
+            server = await loop.create_server(lambda: Connection(self), sock=sock, backlog=config.backlog)
+            self._servers.append(server)
+            self.addresses.append(_url(sock))
+        return self
+
+    @property
+    def url(self) -> str:
+        """The first address, as a URL without path."""
+        return self.addresses[0]
+
+    async def stop(self) -> int:
+        """Takes nobody new, ends streams, gives running calls `drain_timeout` seconds; returns how many were cut."""
+        self.draining = True
+        for server in self._servers:
+            server.close()
+        self._end_streams()
+        cut = await self._drain()
+        if self._tick is not None:
+            self._tick.cancel()
+        for shard in self.table.shards:
+            for session in shard.slots:
+                if session is not None:
+                    self.table.end(session, CloseReason.SHUTDOWN)
+        self._flush()
+        for connection in self._connections():
+            connection.close(CloseReason.SHUTDOWN)
+        await self._closed()
+        self.app.detach(self)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        await self._stack.aclose()
+        return cut
+
+    def _connections(self) -> list[Connection]:
+        return [member for shard in self.table.shards for member in shard.members]  # type: ignore[misc]
+
+    def _end_streams(self) -> None:
+        """Streams that wait for events have nothing to wait for any more."""
+        for shard in self.table.shards:
+            for member in list(shard.audience):
+                if isinstance(member, Listener):
+                    member.finish()
+        for connection in self._connections():
+            if connection.listen is not None and connection.buffer is not None:
+                connection.buffer.push(b"retry: %d\n\n" % (self.config.retry_ms + secrets.randbelow(self.config.retry_ms + 1)))
+                if connection.listen.session is None or not connection.listen.session.pair:
+                    connection.buffer.end(CloseReason.SHUTDOWN)
+        self._flush()
+
+    async def _drain(self) -> int:
+        running = self.dispatch.running
+        end = time.monotonic() + self.config.drain_timeout
+        while running and time.monotonic() < end:
+            await asyncio.wait([context._task for context in running if context._task], timeout=max(0.0, end - time.monotonic()))
+            self._flush()
+        cut = len(running)
+        for context in list(running):
+            context.cancel("the server stops")
+        if cut:
+            await asyncio.sleep(0)
+            self._flush()
+        return cut
+
+    async def _closed(self) -> None:
+        """Waits until the transports are gone; those that hold bytes nobody takes are cut after a moment."""
+        if self.stats.connections_open:
+            self._gone = asyncio.Event()
+            try:
+                await asyncio.wait_for(self._gone.wait(), 1.0)
+            except TimeoutError:
+                for connection in self._connections():
+                    if connection.transport is not None:
+                        connection.transport.abort()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._gone.wait(), 1.0)
+
+    async def __aenter__(self) -> Server:
+        return await self.start()
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.stop()
+
+    # --- for connections
+
+    @property
+    def full(self) -> bool:
+        """The connection that has just come is one too many."""
+        return self.stats.connections_open > self._max_connections
+
+    def timestamp(self) -> str:
+        return pages.timestamp(time.time())
+
+    def wake(self, connection: Connection) -> None:
+        """This connection has something to write at the end of the loop turn."""
+        if not self._dirty:
+            self.dispatch.loop.call_soon(self._flush)
+        self._dirty.append(connection)
+
+    def _flush(self) -> None:
+        dirty, self._dirty = self._dirty, []
+        now = time.monotonic()
+        for connection in dirty:
+            connection.flush(now)
+
+    def left(self, connection: Connection) -> None:
+        if self._gone is not None and not self.stats.connections_open:
+            self._gone.set()
+
+    # --- Gauges
+
+    def wall(self) -> float:
+        return time.time()
+
+    def memory(self) -> int:
+        """Resident bytes of this process; 0 where the system does not tell."""
+        try:
+            with open("/proc/self/statm", "rb") as file:
+                return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        except OSError:
+            return 0
+
+    def pending(self) -> int:
+        """Bytes that wait in write buffers."""
+        return sum(connection.buffer.size for connection in self._connections() if connection.buffer is not None)
+
+    def check_room(self) -> None:
+        open = sum(self.stats.streams_open.values())
+        if open >= self._max_streams or self.draining:
+            raise RequestRefused(
+                503,
+                "too_many_streams",
+                "Too many event streams" if not self.draining else "The server is stopping",
+                saw=open,
+                want=f"at most {self._max_streams} at once",
+                setting="max_streams (MAX_CONNECTIONS)",
+            )
+
+    # --- the tick
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        table = self.table
+        shards = len(table.shards)
+        self.stats.loop_lag = max(0.0, now - self._due)
+        # Late ticks catch up, so that each shard is visited once a second whatever the load.
+        for _ in range(min(shards, 1 + int((now - self._due) * shards))):
+            table.sweep(self._shard, now)
+            self._shard = (self._shard + 1) % shards
+        if now - self._second >= 1.0:
+            self._second = now
+            self._set_date()
+        self._due = time.monotonic() + 1 / shards
+        self._tick = self.dispatch.loop.call_later(1 / shards, self._sweep)
+
+    def _set_date(self) -> None:
+        self.heads.date(formatdate(usegmt=True).encode())
+        stats, table = self.stats, self.table
+        stats.sessions_open = table.count
+        stats.sessions_opened = table.opened
+        for reason, number in table.ended.items():
+            stats.sessions_ended[reason.value] = number
+
+    # --- Publisher
+
+    def publish(self, method: str, params: dict[str, Any] | None) -> None:
+        """Sends a notification to every session and listener that may receive it. Safe from any thread."""
+        message = _framing.notification(jsonrpc.encode(method), None if params is None else jsonrpc.encode(params))
+        if params is None:
+            message = _framing.notification(jsonrpc.encode(method), b"{}")
+        uri = params.get("uri") if params is not None and method == "notifications/resources/updated" else None
+        self._spread(Event(method, message, uri, CHANGED if method.endswith(COLLAPSING) else NOTICE))
+
+    def broadcast(self, event: str, data: dict[str, Any]) -> None:
+        """Sends a typed event to the plain event streams of `GET /mcp`. Safe from any thread."""
+        self._spread(Broadcast(event, data))
+
+    def _spread(self, event: Event) -> None:
+        if get_ident() != self.dispatch.thread:
+            self.dispatch.loop.call_soon_threadsafe(self._spread, event)
+            return
+        self._spreading.append((event, 0))
+        if len(self._spreading) == 1:
+            self._spread_on()
+
+    def _spread_on(self) -> None:
+        """Shard by shard; the loop breathes when enough streams were reached in this turn."""
+        budget = self.config.fanout
+        shards = self.table.shards
+        while self._spreading and budget > 0:
+            event, shard = self._spreading[0]
+            receivers: list[Audience] = list(shards[shard].audience)
+            for receiver in receivers:
+                receiver.offer(event)
+            budget -= len(receivers)
+            if shard + 1 < len(shards):
+                self._spreading[0] = (event, shard + 1)
+            else:
+                self._spreading.popleft()
+        if self._spreading:
+            self.dispatch.loop.call_soon(self._spread_on)
+
+
+def _url(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _bind(config: Config) -> tuple[list[socket.socket], bool]:
+    """Sockets for the configured address, and whether all are loopback. Raises ConfigError with one clear sentence."""
+    hosts = ["127.0.0.1", "::1"] if config.host == "localhost" else [config.host]
+    found: list[socket.socket] = []
+    port = config.port
+    for host in hosts:
+        try:
+            family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+            sock = socket.socket(family, kind, proto)
+        except OSError as error:
+            if found:
+                continue
+            raise ConfigError(f"host is {config.host!r}, which is no address of this machine: {error.strerror or error}") from None
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        try:
+            sock.bind(address)
+        except OSError as error:
+            sock.close()
+            if found and error.errno == errno.EADDRNOTAVAIL:
+                continue  # no IPv6 on this machine
+            for other in found:
+                other.close()
+            raise ConfigError(_cannot_bind(error, host, port)) from None
+        sock.setblocking(False)
+        port = sock.getsockname()[1]
+        found.append(sock)
+    loopback = all(sock.getsockname()[0].startswith(("127.", "::1")) for sock in found)
+    return found, loopback
+
+
+def _cannot_bind(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} on {host} is in use; stop what uses it, or choose another with --port (FASTSSE_PORT, MCP_SSE_PORT)"
+    if error.errno == errno.EACCES:
+        return f"port {port} on {host} may not be used by this user; choose one above 1023 with --port (FASTSSE_PORT, MCP_SSE_PORT)"
+    return f"cannot listen on {host} port {port}: {error.strerror}; see --host and --port"
+
+
+@contextlib.asynccontextmanager
+async def serving(app: Application, config: Config | None = None) -> AsyncIterator[Server]:
+    """A server for the length of the block."""
+    server = Server(app, config)
+    async with server:
+        yield server
+
+
+async def _serve(app: Application, config: Config, started: Callable[[Server], None] | None) -> int:
+    loop = asyncio.get_running_loop()
+    server = Server(app, config)
+    told = asyncio.Event()
+    signals = 0
+
+    def on_signal() -> None:
+        nonlocal signals
+        signals += 1
+        told.set()
+        if signals > 1:
+            os._exit(130)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, on_signal)
+    await server.start()
+    gc.collect()
+    gc.freeze()
+    if started is not None:
+        started(server)
+    await told.wait()
+    return min(await server.stop(), 100)
+
+
+def run(app: Application, config: Config | None = None, *, started: Callable[[Server], None] | None = None) -> int:
+    """Serves until SIGINT or SIGTERM; returns the exit code, the number of calls that were cut (at most 100).
+
+    Raises ConfigError when the address cannot be used.
+    """
+    config = config or Config()
+    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    if config.loop != "asyncio":
+        try:
+            import uvloop
+
+            factory = uvloop.new_event_loop
+        except ImportError:
+            if config.loop == "uvloop":
+                raise ConfigError("loop is 'uvloop', but uvloop is not installed; pip install uvloop, or use asyncio") from None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(_serve(app, config, started))

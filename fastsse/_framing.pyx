@@ -417,25 +417,24 @@ cpdef bint equal(bytes a, bytes b):
 # `scan` declines (None) or agrees with h11 in every field. What is unusual goes to `http11`, which asks h11, so each rule here says what
 # is plain, never what is right.
 
-# What a byte may be part of: a token (RFC 9110 §5.6.2), a request target, the name in Host, the IPv6 address in Host.
-cdef enum:
-    TOKEN = 1
-    TARGET = 2
-    NAME = 4
-    ADDRESS = 8
-
+# A token byte (RFC 9110 §5.6.2) in lower case, 0 for every other byte.
+cdef unsigned char TOKEN[256]
+# What else a byte may be part of: a request target, the name in Host, the IPv6 address in Host.
 cdef unsigned char KINDS[256]
+cdef enum:
+    TARGET = 1
+    NAME = 2
+    ADDRESS = 4
 
-
-cdef void fill(const unsigned char[:] members, unsigned char kind):
-    for member in members:
-        KINDS[member] |= kind
-
-
-fill(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", TOKEN)
-fill(bytes(set(range(0x21, 0x7F)) - set(b"#")), TARGET)
-fill(b"-._0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", NAME)
-fill(b":.0123456789abcdefABCDEF", ADDRESS)
+for byte in range(256):
+    lower = bytes([byte]).lower()
+    TOKEN[byte] = lower[0] if lower in b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz" else 0
+    KINDS[byte] = (
+        (TARGET if 0x21 <= byte < 0x7F and lower != b"#" else 0)
+        | (NAME if lower in b"-._0123456789abcdefghijklmnopqrstuvwxyz" else 0)
+        | (ADDRESS if lower in b":.0123456789abcdef" else 0)
+    )
+del byte, lower
 
 # Values that nearly every head carries; sharing them saves an allocation each.
 cdef bytes POST = b"POST"
@@ -603,6 +602,16 @@ cdef bint plain_host(const unsigned char* at, const unsigned char* end) noexcept
     return at == end
 
 
+cdef inline bint is_name(const unsigned char* at, bytes lower) noexcept:
+    """Whether token bytes in either case are this lower-case name."""
+    cdef const unsigned char* name = <const unsigned char*>PyBytes_AS_STRING(lower)
+    cdef Py_ssize_t i
+    for i in range(PyBytes_GET_SIZE(lower)):
+        if TOKEN[at[i]] != name[i]:
+            return False
+    return True
+
+
 @cython.final
 @cython.freelist(16)
 @cython.no_gc
@@ -675,7 +684,21 @@ cdef class Head:
 
     cpdef list all(self, bytes name):
         """The values of every line with this lower-case name, in order."""
-        return [value for known, value in self.fields if known == name]
+        if self._data is None:
+            return [value for field, value in self._fields if field == name]
+        cdef list values = []
+        cdef Py_ssize_t size = len(name)
+        cdef const unsigned char* at = <const unsigned char*>PyBytes_AS_STRING(self._data) + self._start
+        cdef const unsigned char* end = at + self._end - self._start
+        cdef const unsigned char* stop
+        while at < end:
+            stop = <const unsigned char*>memchr(at, c"\r", end - at)
+            if stop == NULL:
+                stop = end
+            if stop - at > size and at[size] == c":" and is_name(at, name):
+                values.append(cut(at + size + 1, stop).strip(b" \t"))
+            at = stop + 2
+        return values
 
     cpdef bytes get(self, bytes name):
         """The value of the field with this lower-case name, its lines joined with ", "; None if absent."""
@@ -690,7 +713,7 @@ cpdef Head scan(bytes data, Py_ssize_t start=0):
     one Host, at most one Content-Length of up to 12 digits, Connection only as "keep-alive" or "close", no Transfer-Encoding, Expect or
     Upgrade, and none of the fields that Head names more than once.
     """
-    cdef Py_ssize_t whole = PyBytes_GET_SIZE(data), size
+    cdef Py_ssize_t whole = len(data), size
     if start < 0 or start >= whole:
         return None
     cdef const unsigned char* first = <const unsigned char*>PyBytes_AS_STRING(data)
@@ -708,7 +731,7 @@ cpdef Head scan(bytes data, Py_ssize_t start=0):
     cdef Head head = Head.__new__(Head)
 
     # method SP
-    while at < end and KINDS[at[0]] & TOKEN:
+    while at < end and TOKEN[at[0]]:
         at += 1
     if at == begin or at == end or at[0] != c" ":
         return None
@@ -754,7 +777,7 @@ cpdef Head scan(bytes data, Py_ssize_t start=0):
         if field != OTHER:
             at += size
         else:
-            while at < end and KINDS[at[0]] & TOKEN:
+            while at < end and TOKEN[at[0]]:
                 at += 1
             size = at - name
             if size == 0 or at == end or at[0] != c":":

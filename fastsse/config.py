@@ -1,14 +1,14 @@
 """Every limit and timeout: what it bounds, its unit, one precedent; validated once, then frozen (design §2, law 5).
 
 `Config` is the table: the command line, `FASTSSE_*`, `.env` and the README's list are all made from it. It refuses,
-with one sentence, what cannot work. Sizes are bytes and times seconds; text may carry a unit (`64KiB`, `2m`).
-Pure: `__main__` reads the environment and the `.env` file and hands both to `load`; tests and embedders call `Config`.
+with one sentence, what cannot work. Sizes are bytes and times seconds unless a unit says otherwise.
+Pure: embedders and tests call `Config(...)`; `sources` makes one from flags, the environment and a `.env` file.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
@@ -117,7 +117,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         "resources that one session or listener subscribes to", "Go SDK listen streams: 1024 events", 1, 1_000_000,
     )] = 1000
     fanout: Annotated[int, _count(
-        "streams that one event for everybody reaches per turn of the event loop: about 2 ms", "mercure: dispatch yields", 1, 1_000_000,
+        "streams that one event for everybody reaches per turn of the event loop: about 2 ms",
+        "mercure: dispatch yields", 1, 1_000_000,
     )] = 256
     ring_events: Annotated[int, _count(
         "events kept per stream for Last-Event-ID", "Centrifugo's examples keep 100", 0, 1_000_000,
@@ -207,10 +208,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     # fmt: on
 
     def __post_init__(self) -> None:
-        for name, setting in SETTINGS.items():
-            msgspec.structs.force_setattr(self, name, _checked(name, setting, getattr(self, name)))
+        for name in SETTINGS:
+            msgspec.structs.force_setattr(self, name, check(name, getattr(self, name)))
         if self.shards & (self.shards - 1):
             raise refusal("shards", self.shards, "a power of two")
+        if self.max_sessions > self.shards << 20:  # an id has 20 bits for the place in its shard
+            raise refusal("max_sessions", self.max_sessions, f"at most {self.shards << 20} with {self.shards} shards")
         if not self.buffer_low <= self.buffer_high <= self.buffer_max:
             seen = f"{self.buffer_low}, {self.buffer_high}, {self.buffer_max}"
             raise refusal("buffer_low, buffer_high, buffer_max", seen, "sizes in this order, each at most the next")
@@ -247,8 +250,8 @@ def refusal(name: str, seen: object, wanted: str) -> ConfigError:
 # -- one value ------------------------------------------------------------------------------------------------------
 
 
-def _checked(name: str, setting: Setting, value: Any) -> Any:
-    """The value in its normal form; raises ConfigError."""
+def check(name: str, value: Any) -> Any:
+    """The field's value in its normal form; raises ConfigError."""
     words, kind = choices(name), TYPES[name]
     if words is not None:
         if value not in words:
@@ -259,7 +262,7 @@ def _checked(name: str, setting: Setting, value: Any) -> Any:
             raise refusal(name, value, "true or false")
         return value
     if kind in (int, float):
-        return _number(name, setting, kind, value)
+        return _number(name, kind, value)
     if kind == tuple[str, ...]:
         if isinstance(value, str) or not isinstance(value, Iterable):
             raise refusal(name, value, "a list of strings")
@@ -273,11 +276,11 @@ def _checked(name: str, setting: Setting, value: Any) -> Any:
     return value.strip().removeprefix("[").removesuffix("]") if name == "host" else value
 
 
-def _number(name: str, setting: Setting, kind: type, value: Any) -> int | float:
-    low, high = setting.low, setting.high
+def _number(name: str, kind: type, value: Any) -> int | float:
+    low, high, unit = SETTINGS[name].low, SETTINGS[name].high, SETTINGS[name].unit
     assert low is not None
     assert high is not None
-    wanted = f"{'a whole number' if kind is int else 'a number'} from {low:g} to {high:g} {setting.unit}".rstrip()
+    wanted = f"{'a whole number' if kind is int else 'a number'} from {low:.12g} to {high:.12g} {unit}".rstrip()
     if isinstance(value, bool) or not isinstance(value, int if kind is int else (int, float)):
         raise refusal(name, repr(value), wanted)
     if not low <= value <= high:  # also refuses nan
@@ -317,94 +320,3 @@ def _public_url(value: str) -> str:
     if not whole or parts.query or parts.fragment or not re.fullmatch(r"[!-~]*", value.strip()):
         raise refusal("public_url", repr(value), wanted)
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
-
-
-# -- where values come from -----------------------------------------------------------------------------------------
-
-_UNITS: Final[dict[str, dict[str, float]]] = {
-    "bytes": {"": 1, "B": 1, "k": KIB, "KB": KIB, "KiB": KIB, "M": MIB, "MB": MIB, "MiB": MIB},
-    "s": {"": 1, "ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400},
-    "ms": {"": 1, "ms": 1, "s": 1000},
-    "": {"": 1},
-}
-_TRUE: Final = ("1", "true", "yes", "on")
-_FALSE: Final = ("0", "false", "no", "off")
-
-
-def parse(name: str, text: str, *, alias: bool = False) -> Any:
-    """A field's value from a flag's or variable's text; raises ConfigError. Bounds are checked by `Config`."""
-    setting, kind, text = SETTINGS[name], TYPES[name], text.strip()
-    if kind is bool:
-        if alias and setting.truth is not None:
-            return text.lower() == setting.truth
-        if text.lower() not in _TRUE + _FALSE:
-            raise refusal(name, repr(text), "one of " + ", ".join(_TRUE + _FALSE))
-        return text.lower() in _TRUE
-    if kind == tuple[str, ...]:
-        return tuple(entry.strip() for entry in text.split(",") if entry.strip())
-    if kind not in (int, float):
-        return text.lower() if choices(name) else text
-    match = re.fullmatch(r"([0-9][0-9_]*(?:\.[0-9]+)?)\s*([A-Za-z]*)", text)
-    units: dict[str, float] = {unit.lower(): factor for unit, factor in _UNITS[setting.unit].items()}
-    if match is None or match[2].lower() not in units:
-        more = f", perhaps with a unit ({', '.join(filter(None, _UNITS[setting.unit]))})" if len(units) > 1 else ""
-        hint = ". Kubernetes sets such a value for a Service of this name: rename it or set enableServiceLinks: false"
-        raise refusal(name, repr(text), f"a number{more}" + (hint if "://" in text else ""))
-    value = float(match[1]) * units[match[2].lower()]
-    return int(value) if kind is int and value.is_integer() else value
-
-
-def load(
-    flags: Mapping[str, Any], environ: Mapping[str, str], dotenv: Mapping[str, str] | None = None
-) -> tuple[Config, dict[str, str]]:
-    """The settings in force, and for each field where its value came from.
-
-    In order: `flags` (field name to value or text), FASTSSE_<NAME> in `environ`, its aliases there, the same two in
-    `dotenv`, the default. Empty variables count as not set. Raises ConfigError, whose message names the source.
-    """
-    values: dict[str, Any] = {}
-    sources: dict[str, str] = {}
-    for name, setting in SETTINGS.items():
-        found: tuple[str, Any, bool] | None = None
-        if name in flags:
-            found = (flag(name), flags[name], False)
-        else:
-            for where, variables in (("", environ), (".env: ", dotenv or {})):
-                for variable in (variable_name(name), *setting.aliases):
-                    if found is None and variables.get(variable, "").strip():
-                        found = (where + variable, variables[variable], variable in setting.aliases)
-        if found is None:
-            sources[name] = "default"
-            continue
-        sources[name], value, alias = found
-        try:
-            values[name] = parse(name, value, alias=alias) if isinstance(value, str) else value
-            _checked(name, setting, values[name])
-        except ConfigError as error:
-            raise ConfigError(f"{error} (from {sources[name]})") from None
-    return Config(**values), sources
-
-
-def flag(name: str) -> str:
-    """The command-line spelling; lists are given one entry at a time, so theirs is singular."""
-    return "--" + (name.removesuffix("s") if TYPES[name] == tuple[str, ...] else name).replace("_", "-")
-
-
-def variable_name(name: str) -> str:
-    return f"FASTSSE_{name.upper()}"
-
-
-def parse_dotenv(text: str) -> dict[str, str]:
-    """The variables of a `.env` file: `NAME=value`, `export` and quotes allowed, `#` begins a comment after a blank."""
-    found: dict[str, str] = {}
-    for line in text.removeprefix("\ufeff").splitlines():
-        match = re.fullmatch(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*", line)
-        if match is None:
-            continue
-        name, value = match.groups()
-        if quoted := re.fullmatch(r"(?s)(['\"`])(.*?)\1\s*(?:#.*)?", value):
-            value = quoted[2].replace("\\n", "\n") if quoted[1] == '"' else quoted[2]
-        else:
-            value = re.split(r"(?:^|\s)#", value, maxsplit=1)[0].rstrip()
-        found[name] = value
-    return found

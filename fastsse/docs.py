@@ -136,19 +136,18 @@ def _tool(tool: Mapping[str, Any]) -> str:
 
 def _examples(base: str, tools: Sequence[Mapping[str, Any]], name: str) -> Iterable[tuple[str, str, str]]:
     """Key, title and text, not yet escaped for HTML."""
-    post = f"curl {shlex.quote(base + '/mcp')} -H 'Content-Type: application/json' -d "
+    post = f"curl {shlex.quote(base + '/mcp')}{_JSON_BODY}"
     listing = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
     yield "list", "List the tools (curl)", post + shlex.quote(json.dumps(listing))
     call = _call(tools)
     if call is not None:
         yield "call", "Call a tool (curl)", post + shlex.quote(json.dumps(call))
     yield "stream", "Watch a stream (curl)", f"curl -N {shlex.quote(base + '/sse')}"
-    message = f"{base}/message?sessionId="
-    sent = shlex.quote(json.dumps(listing))
+    message = shlex.quote(f"{base}/message?sessionId=")
     yield (
         "message",
         "Send a message to that stream (curl, with the id that its first event names)",
-        f"SESSION_ID=…\ncurl {shlex.quote(message)}\"$SESSION_ID\" -H 'Content-Type: application/json' -d {sent}",
+        f'SESSION_ID=…\ncurl {message}"$SESSION_ID"{_JSON_BODY}{shlex.quote(json.dumps(listing))}',
     )
     yield "fetch", "Call a tool (JavaScript)", _FETCH % (_script(f"{base}/mcp"), _script(call or listing))
     yield "events", "HTTP+SSE (JavaScript)", _EVENTS % (_script(f"{base}/sse"), _script(call or listing))
@@ -156,6 +155,8 @@ def _examples(base: str, tools: Sequence[Mapping[str, Any]], name: str) -> Itera
     client = {"mcpServers": {name: {"type": "http", "url": f"{base}/mcp"}}}
     yield "client", "Settings of an MCP client", json.dumps(client, indent=2, ensure_ascii=False)
 
+
+_JSON_BODY: Final = " \\\n  -H 'Content-Type: application/json' \\\n  -d "
 
 _FETCH: Final = """const response = await fetch(%s, {
   method: "POST",

@@ -203,15 +203,20 @@ def test_what_tools_say_stays_text(name: str, description: str, key: str, value:
     assert hostile.texts["script"] == plain.texts["script"]
 
 
+def split(command: str) -> list[str]:
+    """As a shell does, which knows (and shlex does not) that a backslash joins lines."""
+    return shlex.split(command.replace(" \\\n  -", " -"))
+
+
 @given(name=HOSTILE, key=HOSTILE, value=HOSTILE, host=st.sampled_from(["localhost:3002", "a'b", 'a"b', "$(id)", "<b>"]))
 def test_the_curl_examples_survive_shell_and_json(name: str, key: str, value: str, host: str) -> None:
     page = read(f"http://{host}", [tool(name, "", **{key: {"default": value}})])
     for example in ("list", "call"):
-        words = shlex.split(page.texts[f"example-{example}"])
+        words = split(page.texts[f"example-{example}"])
         assert words[:5] == ["curl", f"http://{host}/mcp", "-H", "Content-Type: application/json", "-d"]
         assert len(words) == 6
-    assert json.loads(shlex.split(page.texts["example-list"])[5])["method"] == "tools/list"
-    called = json.loads(shlex.split(page.texts["example-call"])[5])
+    assert json.loads(split(page.texts["example-list"])[5])["method"] == "tools/list"
+    called = json.loads(split(page.texts["example-call"])[5])
     assert called["params"] == {"name": name, "arguments": {key: value}}
 
 

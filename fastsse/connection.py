@@ -109,7 +109,12 @@ class Connection:
         if home.full:
             self._refuse(
                 RequestRefused(
-                    503, "too_many_connections", "Too many connections", saw=stats.connections_open, want="fewer at once", setting="ulimit -n"
+                    503,
+                    "too_many_connections",
+                    "Too many connections",
+                    saw=stats.connections_open,
+                    want="fewer at once",
+                    setting="ulimit -n",
                 )
             )
 
@@ -165,19 +170,6 @@ class Connection:
             call._line = None
             if call._call.era.modern:
                 call.cancel(CloseReason.CLIENT_CLOSED.value)
-
-    def close(self, reason: CloseReason) -> None:
-        """Ends the connection; what the transport still holds is sent if the peer takes it in time."""
-        if self.phase == CLOSED:
-            return
-        log.debug("closed: %s", reason.value)
-        self._leave(reason)
-        transport = self.transport
-        if transport is not None:
-            if self.paused:
-                transport.abort()
-            else:
-                transport.close()
 
     # --- incoming
 
@@ -352,7 +344,9 @@ class Connection:
         if listen.heartbeat is not None:
             self.since = now
 
-    def _open(self, stream: EventStream, era: str, extra: bytes, opening: list[bytes], after: int | None, now: float) -> None:
+    def _open(
+        self, stream: EventStream, era: str, extra: bytes, opening: list[bytes], after: int | None, now: float
+    ) -> None:
         """Writes the head of an event stream and its first frames, and attaches the stream."""
         home = self.home
         head = self.head

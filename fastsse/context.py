@@ -234,14 +234,20 @@ class Context:
         """
         request = self.request
         for question in questions.values():
-            check(question, request.capabilities if request.session or request.revision.modern else {}, request.revision)
+            check(
+                question, request.capabilities if request.session or request.revision.modern else {}, request.revision
+            )
         if request.revision.modern:
             return self._ask_in_rounds(questions)
         if request.session is None:
-            raise AskError("The client has no session, so it cannot be asked: send initialize and repeat Mcp-Session-Id")
+            raise AskError(
+                "The client has no session, so it cannot be asked: send initialize and repeat Mcp-Session-Id"
+            )
         stream = self._stream()
         if stream is None:
-            raise AskError("The client reads no event stream for this request, so it cannot be asked: Accept: text/event-stream")
+            raise AskError(
+                "The client reads no event stream for this request, so it cannot be asked: Accept: text/event-stream"
+            )
         keys = list(questions)
         answers = await asyncio.gather(*(self._ask_one(stream, questions[key]) for key in keys))
         return dict(zip(keys, answers, strict=True))
@@ -302,7 +308,9 @@ class Context:
         """Asks the user to visit a page: `{"action"}`. See `questions.elicit_url` and `ask`."""
         return (await self.ask(elicitation_url=elicit_url(message, url)))["elicitation_url"]  # type: ignore[no-any-return]
 
-    async def sample(self, messages: str | Sequence[Mapping[str, Any]], max_tokens: int = 1000, **more: Any) -> dict[str, Any]:
+    async def sample(
+        self, messages: str | Sequence[Mapping[str, Any]], max_tokens: int = 1000, **more: Any
+    ) -> dict[str, Any]:
         """Asks the client's model: a CreateMessageResult. See `questions.sample` and `ask`."""
         return (await self.ask(sampling=sample(messages, max_tokens, **more)))["sampling"]  # type: ignore[no-any-return]
 

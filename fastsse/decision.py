@@ -1,9 +1,9 @@
 """What a request may lead to. Rules return one of these; only `Connection` performs it (law 4).
 
-    Reply      an HTTP answer that is complete: a result, an error, a page, 202, a refusal
-    Call       a handler is to run; its answer goes where `Call` says
-    Batch      several messages of one 2025-03-26 array, answered together
-    Listen     the response is an event stream from its first byte
+Reply      an HTTP answer that is complete: a result, an error, a page, 202, a refusal
+Call       a handler is to run; its answer goes where `Call` says
+Batch      several messages of one 2025-03-26 array, answered together
+Listen     the response is an event stream from its first byte
 """
 
 from __future__ import annotations
@@ -34,7 +34,13 @@ class Reply:
     __slots__ = ("body", "close", "extra", "reason", "status", "type")
 
     def __init__(
-        self, status: int, body: bytes = b"", type: bytes = JSON, extra: bytes = b"", close: bool = False, reason: str | None = None
+        self,
+        status: int,
+        body: bytes = b"",
+        type: bytes = JSON,
+        extra: bytes = b"",
+        close: bool = False,
+        reason: str | None = None,
     ) -> None:
         self.status = status
         self.body = body

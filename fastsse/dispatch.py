@@ -41,7 +41,13 @@ class Dispatch:
     """Runs calls. `clock()` gives monotonic seconds; `pool` runs plain functions."""
 
     def __init__(
-        self, handler: Handler, config: Config, stats: Stats, loop: asyncio.AbstractEventLoop, pool: Executor, clock: Callable[[], float]
+        self,
+        handler: Handler,
+        config: Config,
+        stats: Stats,
+        loop: asyncio.AbstractEventLoop,
+        pool: Executor,
+        clock: Callable[[], float],
     ) -> None:
         self.handler = handler
         self.stats = stats

@@ -112,7 +112,12 @@ class Endpoint:
             return self._preflight(head)
         if route is None:
             raise errors.RequestRefused(
-                404, "unknown_path", "Not Found", saw=head.path.decode("latin-1")[:200], want="/mcp, /sse, /docs", setting="public_url"
+                404,
+                "unknown_path",
+                "Not Found",
+                saw=head.path.decode("latin-1")[:200],
+                want="/mcp, /sse, /docs",
+                setting="public_url",
             )
         if method == b"POST" and (route == MCP or route == MESSAGE):
             self._check_body(head)
@@ -174,7 +179,10 @@ class Endpoint:
         if head.session_id is None or _modern(head.protocol_version):
             if head.protocol_version is not None:
                 raise errors.RequestRefused(
-                    405, "no_session", "No event stream without a session at this revision", want="POST, or Mcp-Session-Id"
+                    405,
+                    "no_session",
+                    "No event stream without a session at this revision",
+                    want="POST, or Mcp-Session-Id",
                 )
             self._check_events(head)
             return events.listen(head, self.catalog, pages.timestamp(self.gauges.wall()))
@@ -253,7 +261,7 @@ class Endpoint:
             return False
         # A modern header without envelope: initialize is a handshake whatever its header says, a live session
         # knows its revision (clients that never downgrade the header), everything else lacks its envelope.
-        if method == "initialize" or head.session_id is not None and self.table.find(head.session_id) is not None:
+        if method == "initialize" or (head.session_id is not None and self.table.find(head.session_id) is not None):
             return False
         return True
 
@@ -287,7 +295,11 @@ class Endpoint:
     def refusal(self, refused: errors.RequestRefused, head: Head | None, local: bool) -> Reply:
         """The reply for a refusal: a JSON-RPC error without id; what was seen and wanted is for those who may know."""
         data = refused.data()
-        if self.config.production or not local or (head is not None and any(head.get(name) is not None for name in FORWARDING)):
+        if (
+            self.config.production
+            or not local
+            or (head is not None and any(head.get(name) is not None for name in FORWARDING))
+        ):
             data = {"reason": refused.reason}
         extra = b""
         if refused.status == 405 and head is not None:
@@ -302,7 +314,11 @@ class Endpoint:
         encoding = head.get(b"content-encoding")
         if encoding is not None:
             refused = errors.RequestRefused(
-                415, "content_encoding", "Unsupported Content-Encoding", saw=encoding.decode("latin-1")[:80], want="an uncompressed body"
+                415,
+                "content_encoding",
+                "Unsupported Content-Encoding",
+                saw=encoding.decode("latin-1")[:80],
+                want="an uncompressed body",
             )
             return self.refusal(refused, head, True)
         return Reply(400, error(None, jsonrpc.error_object(wrong.code, wrong.message, wrong.data)), reason="message")
@@ -311,5 +327,3 @@ class Endpoint:
 def _modern(version: bytes | None) -> bool:
     """A version header that is not a handshake revision's: known modern, or newer than we know."""
     return version is not None and version.decode("latin-1") in MODERN
-
-

@@ -65,7 +65,11 @@ def listen(head: Head, catalog: Catalog, timestamp: str) -> Listen:
             wanted = frozenset(value.decode("latin-1").replace("%2C", ",").replace("%2c", ",").split(","))
             if not all(word.isidentifier() for word in wanted):
                 raise errors.RequestRefused(
-                    400, "bad_filter", "Bad event filter", saw=value.decode("latin-1")[:80], want=f"?events= with some of {', '.join(TYPES)}"
+                    400,
+                    "bad_filter",
+                    "Bad event filter",
+                    saw=value.decode("latin-1")[:80],
+                    want=f"?events= with some of {', '.join(TYPES)}",
                 )
     stream = EventStream(b"", None)
     plain = PlainStream(stream, wanted)

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-
-
 from fastsse import _framing, errors, jsonrpc
 from fastsse.config import Config
 from fastsse.decision import Call
@@ -71,7 +69,13 @@ class Handshake:
         return revision, capabilities or {}, jsonrpc.encode(result)
 
     def request(
-        self, message: Message, id: bytes, params: Params, session: Session | None, revision: Revision, head: _framing.Head
+        self,
+        message: Message,
+        id: bytes,
+        params: Params,
+        session: Session | None,
+        revision: Revision,
+        head: _framing.Head,
     ) -> bytes | Request:
         """The encoded result of a request (never `initialize`) that the rules answer themselves, or the
         `Request` for the handler. Raises McpError."""
@@ -178,7 +182,8 @@ class Handshake:
             session.subscriptions = set()
         if len(session.subscriptions) >= self.config.max_subscriptions:
             raise errors.McpError(
-                errors.SERVER_ERROR, f"Too many subscriptions in this session: {len(session.subscriptions)} (setting max_subscriptions)"
+                errors.SERVER_ERROR,
+                f"Too many subscriptions in this session: {len(session.subscriptions)} (setting max_subscriptions)",
             )
         session.subscriptions.add(uri)
         return EMPTY

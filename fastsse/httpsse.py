@@ -80,10 +80,16 @@ class HttpSse:
                     )
                 return session
         raise errors.RequestRefused(
-            400, "no_session", "Missing session id", saw=head.target.decode("latin-1")[:200], want="/message?sessionId=<id>"
+            400,
+            "no_session",
+            "Missing session id",
+            saw=head.target.decode("latin-1")[:200],
+            want="/message?sessionId=<id>",
         )
 
-    def post(self, head: Head, session: Session, message: Message, params: Params | errors.McpError, now: float) -> Decision:
+    def post(
+        self, head: Head, session: Session, message: Message, params: Params | errors.McpError, now: float
+    ) -> Decision:
         """One message for this session. Raises RequestRefused when the session takes no further work."""
         rules = self.rules
         if message.method is UNSET:
@@ -103,8 +109,7 @@ class HttpSse:
             if isinstance(params, errors.McpError):
                 raise params
             if message.method == "initialize":
-                session.revision, session.capabilities, result = rules.initialize(message)
-                done: bytes | None = result
+                session.revision, session.capabilities, done = rules.initialize(message)
             else:
                 refuse_twice(session, id, self.config)
                 found = rules.request(message, id, params, session, session.revision, head)

@@ -14,6 +14,11 @@ from msgspec import UNSET, Raw, UnsetType
 
 from fastsse import errors
 
+__all__ = [
+    "ENVELOPE", "NO_PARAMS", "UNSET", "Message", "Meta", "Params", "Raw", "UnsetType", "canonical", "decode", "decode_array",
+    "decode_params", "encode", "error_object", "meta_of", "object_of", "read_id", "read_token", "value",
+]  # fmt: skip
+
 ENVELOPE = "io.modelcontextprotocol/"
 
 
@@ -131,7 +136,8 @@ def read_id(raw: Raw | UnsetType) -> bytes | None:
     if (0x30 <= first <= 0x39 or first == 0x2D) and not (b"." in text or b"e" in text or b"E" in text):
         return text
     raise errors.McpError(
-        errors.INVALID_REQUEST, f"Invalid request: id must be a string or an integer, got {text[:40].decode('utf-8', 'replace')}"
+        errors.INVALID_REQUEST,
+        f"Invalid request: id must be a string or an integer, got {text[:40].decode('utf-8', 'replace')}",
     )
 
 

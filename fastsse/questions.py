@@ -33,7 +33,9 @@ def elicit(message: str, schema: Mapping[str, Any]) -> Question:
 
     The answer is `{"action": "accept" | "decline" | "cancel", "content": {...} (with accept)}`.
     """
-    return Question("elicitation/create", {"message": message, "requestedSchema": dict(schema)}, ("elicitation", "form"))
+    return Question(
+        "elicitation/create", {"message": message, "requestedSchema": dict(schema)}, ("elicitation", "form")
+    )
 
 
 def elicit_url(message: str, url: str, elicitation_id: str | None = None) -> Question:

@@ -40,14 +40,17 @@ class Heads:
 
     def stream(self, extra: bytes, chunked: bool) -> bytes:
         """The whole head of an event stream; not chunked for HTTP/1.0, where the end of the connection ends it."""
-        return self._render(
-            200,
-            b"text/event-stream",
-            b"Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n"
-            + (b"Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n" if chunked else b"Connection: close\r\n")
-            + extra,
-            0,
-        ) + b"\r\n"
+        return (
+            self._render(
+                200,
+                b"text/event-stream",
+                b"Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n"
+                + (b"Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n" if chunked else b"Connection: close\r\n")
+                + extra,
+                0,
+            )
+            + b"\r\n"
+        )
 
     def _render(self, status: int, type: bytes, extra: bytes, persistence: int) -> bytes:
         lines = b"HTTP/1.1 %d %b\r\nDate: %b\r\n" % (status, REASONS.get(status, b"Unknown"), self._date)

@@ -123,9 +123,12 @@ class Guard:
         """The CORS lines for an answer to this origin. Raises RequestRefused 403 for one that may not come."""
         lines = self._origins.get((origin, host))
         if lines is None:
-            if self._accepts_origin(origin.decode("latin-1").lower(), "" if host is None else host.decode("latin-1").lower()):
-                lines = (
-                    b"Access-Control-Allow-Origin: %b\r\nVary: Origin\r\nAccess-Control-Expose-Headers: %b\r\n" % (origin, EXPOSED)
+            if self._accepts_origin(
+                origin.decode("latin-1").lower(), "" if host is None else host.decode("latin-1").lower()
+            ):
+                lines = b"Access-Control-Allow-Origin: %b\r\nVary: Origin\r\nAccess-Control-Expose-Headers: %b\r\n" % (
+                    origin,
+                    EXPOSED,
                 )
             else:
                 lines = b""
@@ -164,8 +167,11 @@ class Guard:
             name = name.strip()
             if name.lower().startswith(b"mcp-param-") and name.replace(b"-", b"").isalnum() and len(names) < 2000:
                 names += b", " + name
-        return b"%bAccess-Control-Allow-Methods: %b\r\nAccess-Control-Allow-Headers: %b\r\nAccess-Control-Max-Age: 86400\r\n" % (
-            lines,
-            METHODS,
-            names,
+        return (
+            b"%bAccess-Control-Allow-Methods: %b\r\nAccess-Control-Allow-Headers: %b\r\nAccess-Control-Max-Age: 86400\r\n"
+            % (
+                lines,
+                METHODS,
+                names,
+            )
         )

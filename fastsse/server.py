@@ -23,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from email.utils import formatdate
 from threading import get_ident
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from fastsse import _framing, jsonrpc, pages
 from fastsse.config import Config
@@ -128,7 +128,9 @@ class Server:
         self._due = time.monotonic() + 1 / config.shards
         self._tick = loop.call_later(1 / config.shards, self._sweep)
         for sock in self._sockets:
-            server = await loop.create_server(lambda: Connection(self), sock=sock, backlog=config.backlog)
+            server = await loop.create_server(
+                lambda: cast(asyncio.Protocol, Connection(self)), sock=sock, backlog=config.backlog
+            )
             self._servers.append(server)
             self.addresses.append(_url(sock))
         return self
@@ -171,7 +173,9 @@ class Server:
                     member.finish()
         for connection in self._connections():
             if connection.listen is not None and connection.buffer is not None:
-                connection.buffer.push(b"retry: %d\n\n" % (self.config.retry_ms + secrets.randbelow(self.config.retry_ms + 1)))
+                connection.buffer.push(
+                    b"retry: %d\n\n" % (self.config.retry_ms + secrets.randbelow(self.config.retry_ms + 1))
+                )
                 if connection.listen.session is None or not connection.listen.session.pair:
                     connection.buffer.end(CloseReason.SHUTDOWN)
         self._flush()
@@ -180,7 +184,9 @@ class Server:
         running = self.dispatch.running
         end = time.monotonic() + self.config.drain_timeout
         while running and time.monotonic() < end:
-            await asyncio.wait([context._task for context in running if context._task], timeout=max(0.0, end - time.monotonic()))
+            await asyncio.wait(
+                [context._task for context in running if context._task], timeout=max(0.0, end - time.monotonic())
+            )
             self._flush()
         cut = len(running)
         for context in list(running):
@@ -341,12 +347,16 @@ def _bind(config: Config) -> tuple[list[socket.socket], bool]:
     port = config.port
     for host in hosts:
         try:
-            family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+            family, kind, proto, _, address = socket.getaddrinfo(
+                host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[0]
             sock = socket.socket(family, kind, proto)
         except OSError as error:
             if found:
                 continue
-            raise ConfigError(f"host is {config.host!r}, which is no address of this machine: {error.strerror or error}") from None
+            raise ConfigError(
+                f"host is {config.host!r}, which is no address of this machine: {error.strerror or error}"
+            ) from None
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -421,6 +431,8 @@ def run(app: Application, config: Config | None = None, *, started: Callable[[Se
             factory = uvloop.new_event_loop
         except ImportError:
             if config.loop == "uvloop":
-                raise ConfigError("loop is 'uvloop', but uvloop is not installed; pip install uvloop, or use asyncio") from None
+                raise ConfigError(
+                    "loop is 'uvloop', but uvloop is not installed; pip install uvloop, or use asyncio"
+                ) from None
     with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(_serve(app, config, started))

@@ -62,7 +62,9 @@ class Session:
         "place", "principal", "ready", "revision", "ring", "state", "stream", "streams", "subscriptions", "table", "touched",
     )  # fmt: skip
 
-    def __init__(self, table: SessionEnds, id: bytes, place: int, pair: bool, clocks: Clocks, ring: RingLimits, now: float) -> None:
+    def __init__(
+        self, table: SessionEnds, id: bytes, place: int, pair: bool, clocks: Clocks, ring: RingLimits, now: float
+    ) -> None:
         self.table = table
         self.id = id
         self.place = place

@@ -61,7 +61,9 @@ class Table:
         self.opened = 0
         self.ended: dict[CloseReason, int] = {}
         # Taken from the end: the first sessions go to different shards.
-        self.free = [shard << SLOT_BITS | slot for slot in reversed(range(per_shard)) for shard in reversed(range(shards))]
+        self.free = [
+            shard << SLOT_BITS | slot for slot in reversed(range(per_shard)) for shard in reversed(range(shards))
+        ]
         self.detached: dict[Session, None] = {}  # in the order in which they lost their stream
         self.turn = 0
 

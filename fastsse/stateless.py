@@ -31,9 +31,7 @@ ERA = "stateless"
 NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 LISTS = frozenset(("tools/list", "resources/list", "resources/templates/list", "prompts/list"))
 CACHED = LISTS | {"resources/read", "server/discover"}
-REMOVED = frozenset(
-    ("initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe")
-)
+REMOVED = frozenset(("initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"))
 KINDS = {
     "toolsListChanged": "notifications/tools/list_changed",
     "promptsListChanged": "notifications/prompts/list_changed",
@@ -71,14 +69,22 @@ class Stateless:
     # --- the ladder
 
     def post(
-        self, head: Head, message: Message, params: Params | errors.McpError, meta: Meta | None, accepts: Accepts, now: float
+        self,
+        head: Head,
+        message: Message,
+        params: Params | errors.McpError,
+        meta: Meta | None,
+        accepts: Accepts,
+        now: float,
     ) -> Decision:
         """One message; every way out is a decision."""
         id: bytes | None = None
         try:
             id = jsonrpc.read_id(message.id)
             if message.method is UNSET:
-                raise errors.McpError(errors.INVALID_REQUEST, "Invalid request: responses are not accepted in this revision")
+                raise errors.McpError(
+                    errors.INVALID_REQUEST, "Invalid request: responses are not accepted in this revision"
+                )
             if id is None:
                 return ACCEPTED
             self._envelope(head, message.method, meta)
@@ -103,7 +109,9 @@ class Stateless:
             )
         if head.mcp_method is None or head.mcp_method != method.encode():
             said = "absent" if head.mcp_method is None else head.mcp_method.decode("latin-1")[:80]
-            raise errors.McpError(errors.HEADER_MISMATCH, f"Mcp-Method is {said}, but the message's method is {method[:80]}")
+            raise errors.McpError(
+                errors.HEADER_MISMATCH, f"Mcp-Method is {said}, but the message's method is {method[:80]}"
+            )
         if meta.version not in MODERN:
             raise errors.McpError(
                 errors.UNSUPPORTED_VERSION,
@@ -112,7 +120,13 @@ class Stateless:
             )
 
     def _request(
-        self, head: Head, message: Message, id: bytes, params: Params | errors.McpError, meta: Meta | None, accepts: Accepts
+        self,
+        head: Head,
+        message: Message,
+        id: bytes,
+        params: Params | errors.McpError,
+        meta: Meta | None,
+        accepts: Accepts,
     ) -> Decision:
         method = message.method
         assert method is not UNSET and meta is not None
@@ -123,7 +137,9 @@ class Stateless:
             if found is not UNSET:
                 name = found
                 self._name_header(head, name)
-        if method in REMOVED or not (method in ("server/discover", "subscriptions/listen") or self.catalog.serves(method)):
+        if method in REMOVED or not (
+            method in ("server/discover", "subscriptions/listen") or self.catalog.serves(method)
+        ):
             raise errors.MethodNotFound(method, {"supported": list(MODERN)} if method == "initialize" else None)
         if isinstance(params, errors.McpError):
             raise params
@@ -181,12 +197,18 @@ class Stateless:
             label = one.header.decode()
             if said is None:
                 if value is not None:
-                    raise errors.McpError(errors.HEADER_MISMATCH, f"{label} is absent, but the argument {'.'.join(one.path)} is there")
+                    raise errors.McpError(
+                        errors.HEADER_MISMATCH, f"{label} is absent, but the argument {'.'.join(one.path)} is there"
+                    )
                 continue
             if value is None:
-                raise errors.McpError(errors.HEADER_MISMATCH, f"{label} is there, but the argument {'.'.join(one.path)} is not")
+                raise errors.McpError(
+                    errors.HEADER_MISMATCH, f"{label} is there, but the argument {'.'.join(one.path)} is not"
+                )
             if len(head.all(one.header)) > 1 or not _mirrors(decoded(said), value, one.type):
-                raise errors.McpError(errors.HEADER_MISMATCH, f"{label} does not match the argument {'.'.join(one.path)}")
+                raise errors.McpError(
+                    errors.HEADER_MISMATCH, f"{label} does not match the argument {'.'.join(one.path)}"
+                )
 
     def _needs(self, method: str, name: str, capabilities: dict[str, Any]) -> None:
         required = self.catalog.required_capabilities(method, name)
@@ -199,7 +221,9 @@ class Stateless:
             return
         level = jsonrpc.value(meta.log_level)
         if not isinstance(level, str) or level not in LOG_LEVELS:
-            raise errors.InvalidParams(f"params._meta[{ENVELOPE + 'logLevel'!r}] must be one of {', '.join(LOG_LEVELS)}")
+            raise errors.InvalidParams(
+                f"params._meta[{ENVELOPE + 'logLevel'!r}] must be one of {', '.join(LOG_LEVELS)}"
+            )
 
     # --- what the rules answer themselves
 
@@ -229,7 +253,9 @@ class Stateless:
             self.epoch = self.catalog.epoch
         return self.lists
 
-    def _complete(self, method: str, body: bytes, meta: dict[str, Any] | None = None, hint: bytes | None = None) -> bytes:
+    def _complete(
+        self, method: str, body: bytes, meta: dict[str, Any] | None = None, hint: bytes | None = None
+    ) -> bytes:
         """A result object with what this revision adds: resultType, caching hints, serverInfo."""
         members = b"" if body == b"{}" else b"," + body[1:-1]
         cache = (self.cache if hint is None else hint) if method in CACHED else b""
@@ -297,13 +323,24 @@ class Stateless:
     def input_required(self, request: Request, open: dict[str, Question], answered: dict[str, object]) -> bytes:
         asked = {key: {"method": question.method, "params": question.params} for key, question in open.items()}
         state = self._state(request, answered)
-        body = {"resultType": "input_required", "inputRequests": asked, "requestState": state, "_meta": self.server_info}
+        body = {
+            "resultType": "input_required",
+            "inputRequests": asked,
+            "requestState": state,
+            "_meta": self.server_info,
+        }
         return _framing.result(request.id, jsonrpc.encode(body))
 
     # --- requestState
 
     def _seal(self, request: Request, payload: bytes) -> bytes:
-        bound = (payload, request.method.encode(), request.name.encode(), jsonrpc.canonical(request.arguments), repr(request.principal).encode())
+        bound = (
+            payload,
+            request.method.encode(),
+            request.name.encode(),
+            jsonrpc.canonical(request.arguments),
+            repr(request.principal).encode(),
+        )
         digest = hmac.new(self.key, digestmod=hashlib.sha256)
         for part in bound:
             digest.update(b"%d:" % len(part) + part)
@@ -341,7 +378,9 @@ class Listener:
 
     __slots__ = ("id", "meta", "methods", "rules", "stream", "uris")
 
-    def __init__(self, stream: EventStream, id: bytes, methods: frozenset[str], uris: frozenset[str], rules: Stateless) -> None:
+    def __init__(
+        self, stream: EventStream, id: bytes, methods: frozenset[str], uris: frozenset[str], rules: Stateless
+    ) -> None:
         self.stream = stream
         self.id = id
         self.methods = methods
@@ -364,7 +403,11 @@ class Listener:
     def finish(self) -> None:
         """The server ends the subscription: its result, then the end of the stream."""
         rules = self.rules
-        meta = b',"_meta":' + jsonrpc.encode({ENVELOPE + "subscriptionId": jsonrpc.value(self.id), **rules.server_info}) + b"}"
+        meta = (
+            b',"_meta":'
+            + jsonrpc.encode({ENVELOPE + "subscriptionId": jsonrpc.value(self.id), **rules.server_info})
+            + b"}"
+        )
         self.stream.send(_framing.result_event(self.id, COMPLETE + meta, b"message"), REPLY)
         self.stream.end(errors.CloseReason.SHUTDOWN)
 
@@ -400,9 +443,10 @@ def declares(declared: dict[str, Any], required: dict[str, Any]) -> bool:
         have = declared.get(key)
         if not isinstance(have, dict):
             return False
-        if isinstance(detail, dict) and not declares(have, detail) and not (key == "elicitation" and detail == {"form": {}} and not have):
+        if (
+            isinstance(detail, dict)
+            and not declares(have, detail)
+            and not (key == "elicitation" and detail == {"form": {}} and not have)
+        ):
             return False
     return True
-
-
-

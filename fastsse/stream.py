@@ -57,7 +57,19 @@ class Event:
 class EventStream:
     """`prefix`: what event ids begin with, b"" for a stream without ids (and without ring)."""
 
-    __slots__ = ("buffer", "delivered", "ended", "limits", "mark_seq", "mark_time", "owner", "prefix", "ring", "ring_bytes", "seq")
+    __slots__ = (
+        "buffer",
+        "delivered",
+        "ended",
+        "limits",
+        "mark_seq",
+        "mark_time",
+        "owner",
+        "prefix",
+        "ring",
+        "ring_bytes",
+        "seq",
+    )
 
     def __init__(self, prefix: bytes, limits: RingLimits | None, owner: StreamOwner | None = None) -> None:
         self.prefix = prefix

@@ -107,7 +107,12 @@ class Streamable:
     def _reply(self, body: bytes, accepts: Accepts, status: int = 200) -> Reply:
         """A finished response, as JSON, or as one event for a client that reads nothing else."""
         if accepts.only_sse and status == 200:
-            return Reply(status, _framing.event(body, b"message"), b"text/event-stream", b"Cache-Control: no-cache, no-transform\r\n")
+            return Reply(
+                status,
+                _framing.event(body, b"message"),
+                b"text/event-stream",
+                b"Cache-Control: no-cache, no-transform\r\n",
+            )
         return Reply(status, body)
 
     def _initialize(self, head: Head, message: Message, accepts: Accepts, now: float) -> Decision:
@@ -134,11 +139,16 @@ class Streamable:
         revision = self.revision(head, session)
         if not revision.batches:
             raise errors.RequestRefused(
-                400, "array", f"Invalid request: arrays are not part of revision {revision.name}", want="one message per POST"
+                400,
+                "array",
+                f"Invalid request: arrays are not part of revision {revision.name}",
+                want="one message per POST",
             )
         items = jsonrpc.decode_array(body)
         if not items:
-            raise errors.RequestRefused(400, "array", "Invalid request: the array is empty", want="at least one message")
+            raise errors.RequestRefused(
+                400, "array", "Invalid request: the array is empty", want="at least one message"
+            )
         replies: list[bytes] = []
         calls: list[Call] = []
         for item in items:
@@ -146,7 +156,9 @@ class Streamable:
             try:
                 message = jsonrpc.decode(item)
                 if message.method == "initialize":
-                    raise errors.McpError(errors.INVALID_REQUEST, "Invalid request: initialize must not be part of a batch")
+                    raise errors.McpError(
+                        errors.INVALID_REQUEST, "Invalid request: initialize must not be part of a batch"
+                    )
                 if message.method is UNSET:
                     self.rules.response(message, session)
                     continue
@@ -178,7 +190,10 @@ class Streamable:
         session = self.session(head)
         if session is None:
             raise errors.RequestRefused(
-                405, "no_session", "This endpoint offers no event stream without a session", want="Mcp-Session-Id, or POST"
+                405,
+                "no_session",
+                "This endpoint offers no event stream without a session",
+                want="Mcp-Session-Id, or POST",
             )
         self.revision(head, session)
         session.touched = now
@@ -205,6 +220,8 @@ class Streamable:
         """Ends the session and what runs in it. Raises RequestRefused."""
         session = self.session(head)
         if session is None:
-            raise errors.RequestRefused(400, "no_session", "DELETE ends a session: name it", want="the header Mcp-Session-Id")
+            raise errors.RequestRefused(
+                400, "no_session", "DELETE ends a session: name it", want="the header Mcp-Session-Id"
+            )
         self.table.end(session, errors.CloseReason.SESSION_ENDED)
         return Reply(200, b"", b"")

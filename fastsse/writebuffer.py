@@ -38,7 +38,19 @@ class Outlet(Protocol):
 class WriteBuffer:
     """Frames in order. `paused` is set by the connection while its transport is above its high water."""
 
-    __slots__ = ("coalesced", "dropped", "ending", "frames", "limit", "logs", "outlet", "overflowed", "paused", "places", "size")
+    __slots__ = (
+        "coalesced",
+        "dropped",
+        "ending",
+        "frames",
+        "limit",
+        "logs",
+        "outlet",
+        "overflowed",
+        "paused",
+        "places",
+        "size",
+    )
 
     def __init__(self, outlet: Outlet, limit: int) -> None:
         self.outlet = outlet

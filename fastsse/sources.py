@@ -67,9 +67,9 @@ def load(
             found = (flag(name), flags[name], False)
         else:
             for where, variables in (("", environ), (".env: ", dotenv or {})):
-                for variable in (variable_name(name), *setting.aliases):
-                    if found is None and variables.get(variable, "").strip():
-                        found = (where + variable, variables[variable], variable in setting.aliases)
+                for spelled in (variable(name), *setting.aliases):
+                    if found is None and variables.get(spelled, "").strip():
+                        found = (where + spelled, variables[spelled], spelled in setting.aliases)
         if found is None:
             sources[name] = "default"
             continue
@@ -84,12 +84,12 @@ def load(
 
 def unknown(environ: Mapping[str, str]) -> list[str]:
     """One sentence for each FASTSSE_* variable that is no setting: most likely a slip of the pen."""
-    known = {variable_name(name) for name in SETTINGS}
+    known = {variable(name) for name in SETTINGS}
     sentences = []
-    for variable in sorted(set(environ) - known - BUILD):
-        if variable.startswith("FASTSSE_") and not re.match(r"FASTSSE_(PORT|SERVICE)_", variable):  # Kubernetes' own
-            near = difflib.get_close_matches(variable, known, 1)
-            sentences.append(f"{variable} is no setting" + (f"; did you mean {near[0]}?" if near else ""))
+    for name in sorted(set(environ) - known - BUILD):
+        if name.startswith("FASTSSE_") and not re.match(r"FASTSSE_(PORT|SERVICE)_", name):  # Kubernetes' own
+            near = difflib.get_close_matches(name, known, 1)
+            sentences.append(f"{name} is no setting" + (f"; did you mean {near[0]}?" if near else ""))
     return sentences
 
 
@@ -98,7 +98,7 @@ def flag(name: str) -> str:
     return "--" + (name.removesuffix("s") if TYPES[name] == tuple[str, ...] else name).replace("_", "-")
 
 
-def variable_name(name: str) -> str:
+def variable(name: str) -> str:
     return f"FASTSSE_{name.upper()}"
 
 

@@ -1,0 +1,82 @@
+"""The official conformance suite against `conformance_server.py`, for both revisions that it has a frozen list of.
+
+A tick of the suite hides warnings, so its `checks.json` files are read: no failure, no warning, and the exact number of
+checks, lest one is silently left out. Scenarios that the suite runs without scoring them are told apart by its own
+summary. Source: the npm package in `peers.json`.
+"""
+
+import json
+import re
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serving import ROOT, serving
+
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(300)]
+
+PEERS = ROOT / ".peers"
+PACKAGES = PEERS / "node" / "node_modules"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with serving("tests/conformance_server.py:app") as base:
+        yield base
+
+
+def run(revision: str, server: str, output: Path) -> str:
+    """What the suite prints; one `checks.json` per scenario lands under `output`."""
+    if not (PEERS / "node.stamp").exists():
+        pytest.fail(f"{PEERS} is missing: run scripts/peers")
+    suite = PACKAGES / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
+    command = [PACKAGES / "node" / "bin" / "node", suite, "server", "--url", f"{server}/mcp"]
+    done = subprocess.run(
+        [*map(str, command), "--requirements", revision, "--output-dir", str(output)],
+        cwd=output,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    # It ends with 1 when a scored check failed, which the checks below tell better.
+    assert done.returncode in (0, 1), done.stdout
+    return done.stdout
+
+
+def checks(output: Path) -> dict[str, list[dict[str, Any]]]:
+    """All checks by scenario; a folder is named server-<scenario>-<time>."""
+    found = {}
+    for file in output.glob("*/checks.json"):
+        name = re.fullmatch(r"server-(.+)-\d{4}-\d\d-\d\dT[\d-]+Z", file.parent.name)
+        assert name is not None, file
+        found[name[1]] = json.loads(file.read_text())
+    return found
+
+
+def unscored(printed: str) -> set[str]:
+    """The scenarios that the summary lists below "Not scored"."""
+    _, _, listed = printed.partition("Not scored for ")
+    return set(re.findall(r"^\s+[✓✗] (\S+) \(", listed, re.MULTILINE))
+
+
+@pytest.mark.parametrize(("revision", "total"), [("2025-11-25", 84), ("2026-07-28", 152)])
+def test_every_scored_check_passes(revision: str, total: int, server: str, tmp_path: Path) -> None:
+    printed = run(revision, server, tmp_path)
+    found = checks(tmp_path)
+    aside = unscored(printed)
+    assert aside < found.keys(), printed
+    bad = [
+        f"{scenario} {check['id']}: {check['status']} {check.get('errorMessage', '')}"
+        for scenario, listed in found.items()
+        for check in listed
+        if scenario not in aside and check["status"] in ("FAILURE", "WARNING")
+    ]
+    assert not bad, "\n".join(bad)
+    assert Counter(check["status"] for listed in found.values() for check in listed)["SUCCESS"] == total

@@ -1,4 +1,4 @@
-from typing import Final
+from typing import Final, Never, final
 
 LAST_CHUNK: Final[bytes]
 __pyx_capi__: Final[dict[str, object]]  # what other compiled rooms cimport
@@ -18,7 +18,9 @@ def result_event(id: bytes, result: bytes, name: bytes, event_id: bytes = b"") -
 def place(session_id: bytes) -> int: ...
 def equal(a: bytes, b: bytes) -> bool: ...
 
+@final
 class Head:
+    def __init__(self, *args: Never, **kwargs: Never) -> None: ...
     @property
     def method(self) -> bytes: ...
     @property

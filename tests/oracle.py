@@ -4,6 +4,9 @@ the partner of the differential tests and the baseline of the benchmarks. The pa
 
 import hmac
 import re
+from dataclasses import dataclass
+
+import h11
 
 LAST_CHUNK = b"0\r\n\r\n"
 
@@ -101,3 +104,94 @@ def place(session_id: bytes) -> int:
 
 def equal(a: bytes, b: bytes) -> bool:
     return hmac.compare_digest(a, b)
+
+
+# --- request heads
+
+
+@dataclass(frozen=True)
+class Head:
+    """The same attributes as the compiled one."""
+
+    method: bytes
+    target: bytes
+    path: bytes
+    query: bytes
+    minor: int
+    keep_alive: bool
+    content_length: int
+    expect_continue: bool
+    size: int
+    host: bytes | None
+    origin: bytes | None
+    content_type: bytes | None
+    accept: bytes | None
+    session_id: bytes | None
+    protocol_version: bytes | None
+    mcp_method: bytes | None
+    mcp_name: bytes | None
+    last_event_id: bytes | None
+    authorization: bytes | None
+    repeated: bool
+    fields: list[tuple[bytes, bytes]]
+
+
+_ONCE = {b"host", b"origin", b"content-type", b"accept", b"mcp-session-id", b"mcp-protocol-version", b"mcp-method"}
+_ONCE |= {b"mcp-name", b"last-event-id", b"authorization", b"content-length", b"connection"}
+_NEVER = {b"transfer-encoding", b"expect", b"upgrade"}
+_TCHAR = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+_SHAPE = re.compile(
+    rb"(?!CONNECT )" + _TCHAR + rb"+ /[!\"$-~]* HTTP/1\.[01]\r\n(?:" + _TCHAR + rb"+:[\t -~]*\r\n)+\r\n"
+)
+_PLAIN_HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
+
+
+def scan(data: bytes, start: int = 0) -> Head | None:
+    shape = _SHAPE.match(data, start) if start >= 0 else None
+    if shape is None:
+        return None
+    reader = h11.Connection(h11.SERVER)
+    reader.receive_data(shape[0])
+    try:
+        request = reader.next_event()
+    except h11.RemoteProtocolError:
+        return None
+    assert isinstance(request, h11.Request)
+    fields = list(request.headers)
+    lines = (line.partition(b":") for line in shape[0].split(b"\r\n")[1:-2])
+    if fields != [(name.lower(), value.strip(b" \t")) for name, _, value in lines]:
+        return None  # h11 makes one of a repeated Content-Length
+    names = [name for name, _ in fields]
+    values = dict(fields)
+    if any(names.count(name) > 1 for name in _ONCE) or not _NEVER.isdisjoint(names):
+        return None
+    connection = values.get(b"connection", b"keep-alive" if request.http_version == b"1.1" else b"close").lower()
+    if not _PLAIN_HOST.fullmatch(values.get(b"host", b"")) or connection not in (b"keep-alive", b"close"):
+        return None
+    length = values.get(b"content-length", b"0")
+    if len(length) > 12:
+        return None
+    path, _, query = request.target.partition(b"?")
+    return Head(
+        method=request.method,
+        target=request.target,
+        path=path,
+        query=query,
+        minor=int(request.http_version[2:]),
+        keep_alive=connection == b"keep-alive",
+        content_length=int(length),
+        expect_continue=False,
+        size=len(shape[0]),
+        host=values[b"host"],
+        origin=values.get(b"origin"),
+        content_type=values.get(b"content-type"),
+        accept=values.get(b"accept"),
+        session_id=values.get(b"mcp-session-id"),
+        protocol_version=values.get(b"mcp-protocol-version"),
+        mcp_method=values.get(b"mcp-method"),
+        mcp_name=values.get(b"mcp-name"),
+        last_event_id=values.get(b"last-event-id"),
+        authorization=values.get(b"authorization"),
+        repeated=len(set(names)) < len(names),
+        fields=fields,
+    )

@@ -9,7 +9,6 @@ are InvalidParams, unknown resources ResourceNotFound. MCP server/*, pagination.
 from __future__ import annotations
 
 import itertools
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, Unpack, overload
@@ -17,37 +16,21 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, Unpack, overload
 import msgspec
 
 from fastsse import jsonrpc
+from fastsse.content import Json
 from fastsse.errors import ConfigError, InvalidParams, MethodNotFound, ResourceNotFound
-from fastsse.offers import (
-    Completion,
-    Function,
-    Offer,
-    Options,
-    Prompt,
-    PromptOptions,
-    Resource,
-    ResourceOptions,
-    Tool,
-    ToolOptions,
-    encode_completion,
-    read_completing,
-)
+from fastsse.listing import MEMBERS, Pages
+from fastsse.offer import Function, Offer, Options
+from fastsse.prompts import Completion, Prompt, PromptOptions, encode_completion, read_completing
+from fastsse.resources import Resource, ResourceOptions
+from fastsse.revisions import R5
+from fastsse.tools import Tool, ToolOptions
 
 if TYPE_CHECKING:
-    from fastsse.content import Json
     from fastsse.handler import Answer, ParamHeader, Publisher, Request, Work
     from fastsse.revisions import Revision
 
 F = TypeVar("F", bound=Function)
 Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
-
-_LISTS: Final = {
-    "tools/list": "tools",
-    "resources/list": "resources",
-    "resources/templates/list": "resourceTemplates",
-    "prompts/list": "prompts",
-}
-"""List method to the member of its result."""
 
 _KIND_OF: Final = {
     "tools/call": "tools",
@@ -104,7 +87,7 @@ class App:
         self.title = title
         self.description = description
         self.instructions = instructions
-        self.icons = tuple(icons)
+        self.icons = [dict(icon) for icon in icons]
         self.website_url = website_url
         self.lifespan = lifespan
         self.page_size = page_size
@@ -118,7 +101,7 @@ class App:
         self._completions: dict[tuple[str, str], Completion] = {}
         self._offered = {"tools"}  # capabilities; one that was ever declared stays, or its list_changed were a lie
         self._sequence = itertools.count(1)
-        self._pages: dict[tuple[str, int, int], bytes] = {}
+        self._pages = Pages(self._offers, page_size)
         self._publishers: tuple[Publisher, ...] = ()
 
     def __repr__(self) -> str:
@@ -216,6 +199,10 @@ class App:
     def _add(self, offers: dict[str, Any], offer: Offer, kind: str) -> None:
         if offer.key in offers:
             raise ConfigError(f"{offer.what} is offered already")
+        try:
+            jsonrpc.encode(offer.entry(R5))
+        except TypeError as error:
+            raise ConfigError(f"{offer.what}: its description is no JSON: {error}") from None
         offer.sequence = next(self._sequence)
         offers[offer.key] = offer
         self._offered.add(kind)
@@ -223,7 +210,7 @@ class App:
 
     def _changed(self, kind: str) -> None:
         self.epoch += 1
-        self._pages = {}  # a new one: a page that is being encoded right now lands in the old
+        self._pages = Pages(self._offers, self.page_size)  # a page that is being encoded right now lands in the old
         self.notify(f"notifications/{kind}/list_changed")
 
     # --- speaking first
@@ -259,9 +246,9 @@ class App:
             if answer is None:
                 raise InvalidParams(f"Unknown tool: {request.name}")
             return answer(request)
-        if request.method in _LISTS:
+        if request.method in MEMBERS:
             cursor = jsonrpc.decode_params(msgspec.Raw(request.params)).cursor if request.params else None
-            return self._page(request.method, cursor or None, request.revision)
+            return self._pages.page(request.method, cursor or None, request.revision)
         if request.method == "completion/complete":
             return self._complete(request)
         return self._find(request).answer(request)
@@ -326,33 +313,17 @@ class App:
 
     def listing(self, method: str, cursor: str | None, revision: Revision) -> bytes | None:
         """One encoded page of a list, None for a method that is none. Raises InvalidParams for a bad cursor."""
-        return self._page(method, cursor, revision) if method in _LISTS else None
-
-    def _page(self, method: str, cursor: str | None, revision: Revision) -> bytes:
-        after = 0 if cursor is None else _read_cursor(method, cursor)
-        pages = self._pages
-        key = (method, after, revision.index)
-        page = pages.get(key)
-        if page is None:
-            page = self._encode_page(method, after, revision)
-            if after == 0 or any(item.sequence == after for item in self._offers(method)):
-                pages[key] = page  # never more pages than entries, whatever numbers a client makes up
-        return page
+        return self._pages.page(method, cursor, revision) if method in MEMBERS else None
 
     def _offers(self, method: str) -> list[Offer]:
-        if method == "tools/list":
-            return list(self._tools.values())
-        if method == "prompts/list":
-            return list(self._prompts.values())
-        return list((self._resources if method == "resources/list" else self._templates).values())
-
-    def _encode_page(self, method: str, after: int, revision: Revision) -> bytes:
-        rest = [item for item in self._offers(method) if item.sequence > after]
-        page = rest[: self.page_size]
-        found: dict[str, Any] = {_LISTS[method]: [item.entry(revision) for item in page]}
-        if len(rest) > len(page):
-            found["nextCursor"] = _cursor(method, page[-1].sequence)
-        return jsonrpc.encode(found)
+        """The entries of a list, in the order of registration."""
+        found: dict[str, dict[str, Any]] = {
+            "tools/list": self._tools,
+            "resources/list": self._resources,
+            "resources/templates/list": self._templates,
+            "prompts/list": self._prompts,
+        }
+        return list(found[method].values())
 
     def param_headers(self, tool: str) -> tuple[ParamHeader, ...]:
         """The tool's arguments that are mirrored in headers; empty for unknown names."""
@@ -376,24 +347,3 @@ class App:
             {"name": tool.key, "description": tool.description or "", "inputSchema": tool.input_schema}
             for tool in list(self._tools.values())
         ]
-
-
-# A cursor names the last entry of the page before it. That stays true when the list changes between two pages, in
-# another process with the same registrations too, and there is nothing to keep.
-
-
-def _cursor(method: str, sequence: int) -> str:
-    return urlsafe_b64encode(f"{method}:{sequence}".encode()).decode()
-
-
-def _read_cursor(method: str, cursor: str) -> int:
-    try:
-        told, _, number = urlsafe_b64decode(cursor.encode()).decode().rpartition(":")
-        sequence = int(number)
-    except ValueError:
-        told, sequence = "", 0
-    if told != method or sequence < 1 or _cursor(method, sequence) != cursor:
-        raise InvalidParams(
-            "Invalid cursor: it must be the nextCursor of an earlier page of the same list", {"cursor": cursor}
-        )
-    return sequence

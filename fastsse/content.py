@@ -3,7 +3,8 @@
 Keeps nothing. What a tool or prompt returns is made of `Text`, `Image`, `Audio`, `EmbeddedResource` and
 `ResourceLink`; `render` turns one into the JSON object of a revision, and what a revision does not know into the
 nearest thing it does: audio below 2025-03-26 travels as an embedded resource, a link below 2025-06-18 as a text that
-names it. Called by `offers`. Refuses values without a JSON form (TypeError). MCP server/tools §Tool Result.
+names it. Called by `tools`, `resources` and `prompts`. Refuses values without a JSON form (TypeError). MCP server/tools
+§Tool Result.
 """
 
 from __future__ import annotations

@@ -4,18 +4,14 @@ Benchmarks call `echo` and `add`, which is why they run inline. `current_time` r
 there is none (some containers), install the package `tzdata`.
 """
 
-from __future__ import annotations
-
 import asyncio
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from fastsse.app import App
+from fastsse.context import Context
 from fastsse.errors import ToolError
-
-if TYPE_CHECKING:
-    from fastsse.context import Context
 
 app = App(
     "fastsse-demo",
@@ -57,7 +53,9 @@ async def countdown(
     steps: Annotated[int, "How many steps"] = 3,
     delay: Annotated[float, "Seconds between two steps"] = 0.05,
 ) -> str:
-    """Takes its time and reports progress after every step."""
+    """Takes its time and reports progress after every step: at most 100 steps of 10 seconds."""
+    if not (1 <= steps <= 100 and 0 <= delay <= 10):
+        raise ToolError(f"steps must be 1 to 100 and delay 0 to 10 seconds, got {steps} and {delay}")
     context.info(f"Counting down from {steps}")
     for step in range(1, steps + 1):
         await asyncio.sleep(delay)

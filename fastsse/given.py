@@ -1,8 +1,8 @@
 """JSON schemas that somebody wrote by hand: looked at when they are registered, and values checked against them.
 
-Keeps nothing. Called by `offers`. A given schema is passed on as it is; of its keywords `check` knows those that say
-what a value is made of (type, enum, const, required, properties, additionalProperties, items, anyOf, oneOf, allOf,
-local $ref) and passes over the rest, so it never refuses what the schema allows. Nothing is ever fetched.
+Keeps nothing. Called by `tools` and `schema`. A given schema is passed on as it is; of its keywords `check` knows those
+that say what a value is made of (type, enum, const, required, properties, additionalProperties, items, anyOf, oneOf,
+allOf, local $ref) and passes over the rest, so it never refuses what the schema allows. Nothing is ever fetched.
 `param_headers` serves `x-mcp-header` (MCP 2026-07-28, transports §Custom headers) and refuses with ConfigError what
 would make clients drop the whole tool.
 """

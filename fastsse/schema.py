@@ -1,9 +1,9 @@
 """A Python signature becomes a decoder of arguments and a JSON schema.
 
-Keeps nothing; what it makes is kept by the tools in `offers`. Types are those of msgspec, which reads the arguments
-and names the path of what is wrong. Schemas are plain enough for JSON Schema 2020-12 (MCP's dialect) and draft-07
-(what Ajv-based clients assume) at once: components that do not refer to themselves are written out in place, tuples
-avoid `prefixItems`. Unknown members are tolerated, as everywhere in MCP; types are strict (true is no integer).
+Keeps nothing; what it makes is kept by `tools`, `resources` and `prompts`. Types are those of msgspec, which reads the
+arguments and names the path of what is wrong. Schemas are plain enough for JSON Schema 2020-12 (MCP's dialect) and
+draft-07 (what Ajv-based clients assume) at once: components that do not refer to themselves are written out in place,
+tuples avoid `prefixItems`. Unknown members are tolerated, as everywhere in MCP; types are strict (true is no integer).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, cast, get_args, get_ori
 
 import msgspec
 
-from fastsse import content, given
+from fastsse import content, given, jsonrpc
 from fastsse.errors import ConfigError
 from fastsse.signature import NOTHING, Parameter, Signature
 
@@ -29,25 +29,29 @@ _anything = msgspec.json.Decoder()
 class Arguments:
     """The decoder of one function's arguments.
 
-    `decode(raw)` gives the struct that `call(struct, context=None)` calls the function with. `struct` is made for
-    `msgspec.convert` too.
+    `decode(raw)` gives the struct that `call(struct, context=None)` calls the function with; it raises one of
+    UNREADABLE.
     """
 
-    __slots__ = ("call", "decode", "struct")
+    __slots__ = ("_composed", "_struct", "call", "decode")
 
     def __init__(self, function: Callable[..., Any], signature: Signature, what: str) -> None:
         fields = [(p.name, p.type, _field(p)) for p in signature.parameters]
-        self.struct = msgspec.defstruct("Arguments", fields, kw_only=True, gc=False)
         try:
-            self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(self.struct).decode
+            self._struct = msgspec.defstruct("Arguments", fields, kw_only=True, gc=False)
+            self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(self._struct).decode
         except TypeError as error:
             raise ConfigError(f"{what}: {error}") from None
         by_name = signature.context is not None  # it may stand anywhere between the others
-        given = [f"{p.name}=_a.{p.name}" if by_name or p.keyword_only else f"_a.{p.name}" for p in signature.parameters]
+        passed = [
+            ("" if not p.keyword_only and not by_name else f"{p.name}=") + f"_a.{p.name}" for p in signature.parameters
+        ]
         if by_name:
-            given.append(f"{signature.context}=_c")
+            passed.append(f"{signature.context}=_c")
         # One generated expression instead of a call by keyword dictionary: saves a fifth of a microsecond per call.
-        self.call: Callable[..., Any] = eval(f"lambda _a, _c=None: _f({', '.join(given)})", {"_f": function})
+        self.call: Callable[..., Any] = eval(f"lambda _a, _c=None: _f({', '.join(passed)})", {"_f": function})
+        kinds = zip(signature.parameters, _schemas([p.type for p in signature.parameters], what)[0], strict=True)
+        self._composed = frozenset(p.name for p, found in kinds if found.get("type") in ("array", "object"))
 
     def decode_again(self, raw: bytes) -> Any:
         """After `decode` refused: the same arguments as a JSON schema sees them. Raises one of UNREADABLE.
@@ -56,6 +60,12 @@ class Arguments:
         """
         value = _anything.decode(raw or b"{}")
         return self.decode(msgspec.json.encode({} if value is None else _integral(value)))
+
+    def convert(self, texts: dict[str, str]) -> Any:
+        """The same struct from strings, as prompts and URIs have them: "5" is an integer where one is wanted, and a
+        list or an object is written as JSON. Raises one of UNREADABLE."""
+        values = {name: _anything.decode(text) if name in self._composed else text for name, text in texts.items()}
+        return msgspec.convert(values, self._struct, strict=False)
 
 
 def _integral(value: Any) -> Any:
@@ -120,7 +130,7 @@ def _schemas(hints: list[Any], what: str) -> tuple[list[dict[str, Any]], dict[st
     try:
         found, components = msgspec.json.schema_components(hints, ref_template="#/$defs/{name}")
     except TypeError as error:
-        raise ConfigError(f"{what}: {error}") from None
+        raise ConfigError(f"{what}: {error} (for a return type, output_schema=False lets it be)") from None
     recursive = {name for name in components if _reaches(name, name, components, set())}
     schemas = [_plain(schema, components, recursive) for schema in found]
     definitions: dict[str, Any] = {}
@@ -236,6 +246,11 @@ class Members:
         return self._function(**members)
 
 
+def decoder(hint: Any) -> Callable[[bytes], Any]:
+    """A decoder of one type; it raises one of UNREADABLE."""
+    return msgspec.json.Decoder(hint).decode
+
+
 def checker(schema: dict[str, Any]) -> Callable[[bytes], Any]:
     """A decoder that refuses (ValidationError) JSON which a given schema does not allow."""
 
@@ -254,3 +269,43 @@ def is_structured(hint: Any) -> bool:
     while get_origin(hint) is Annotated:
         hint = get_args(hint)[0]
     return hint not in (NOTHING, Any, None, type(None), str, bytes, object) and not mentions(hint, content.BLOCKS)
+
+
+def members(raw: bytes) -> dict[str, Any]:
+    """A JSON object as it is, empty for nothing and null. Raises InvalidParams for any other JSON."""
+    return jsonrpc.object_of(msgspec.Raw(raw)) if raw else {}
+
+
+# --- params of `completion/complete`
+
+
+class Reference(msgspec.Struct):
+    """What is completed: a prompt by name, a template by URI."""
+
+    type: str
+    name: str | None = None
+    uri: str | None = None
+
+
+class Completed(msgspec.Struct):
+    """The argument and the text so far."""
+
+    name: str
+    value: str
+
+
+class Chosen(msgspec.Struct):
+    """What was chosen for other arguments."""
+
+    arguments: dict[str, str] = {}
+
+
+class Completing(msgspec.Struct):
+    """The params of `completion/complete`."""
+
+    ref: Reference
+    argument: Completed
+    context: Chosen | None = None
+
+
+completing: Final = msgspec.json.Decoder(Completing).decode

@@ -1,12 +1,14 @@
 """What a callable says about itself: its parameters with resolved types, where its Context goes, its docstring.
 
-Keeps nothing. Called by `schema` and `offers` at registration, never per request. Refuses with ConfigError what
-cannot be filled from named JSON arguments: `*args`, positional-only parameters, annotations that do not resolve.
+Keeps nothing. Called by `offer` at registration, never per request; `schema` reads what it found. Refuses with
+ConfigError what cannot be filled from named JSON arguments: `*args`, positional-only parameters, annotations that do
+not resolve.
 String annotations are resolved one by one, so that a name imported only under TYPE_CHECKING harms nobody but itself.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 import types
@@ -14,6 +16,7 @@ from collections import ChainMap
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import fastsse
+from fastsse.context import Context
 from fastsse.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -45,27 +48,22 @@ class Signature(NamedTuple):
     summary: str
 
 
-def _context_class() -> type:
-    try:
-        from fastsse.context import Context
-    except ModuleNotFoundError:
-        return type("Context", (), {})
-    return Context
+def called(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What runs when `function` is called: itself, what a partial holds, the `__call__` of an object."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function if inspect.isroutine(function) else type(function).__call__
 
 
-def _is_context(hint: Any, context: type) -> bool:
+def _is_context(hint: Any) -> bool:
     if get_origin(hint) in (Annotated, Union, types.UnionType):
-        return any(_is_context(part, context) for part in get_args(hint))
-    return isinstance(hint, type) and issubclass(hint, context)
+        return any(_is_context(part) for part in get_args(hint))
+    return isinstance(hint, type) and issubclass(hint, Context)
 
 
-def _names(function: Callable[..., Any], context: type) -> tuple[dict[str, Any], Mapping[str, Any]]:
+def _names(function: Callable[..., Any]) -> tuple[dict[str, Any], Mapping[str, Any]]:
     """Where a string annotation looks: module and closure, then what is often imported for type checkers only."""
-    inner: Any = inspect.unwrap(function)
-    while hasattr(inner, "func"):  # functools.partial
-        inner = inspect.unwrap(inner.func)
-    if not (inspect.isfunction(inner) or inspect.ismethod(inner)):
-        inner = type(inner).__call__
+    inner: Any = inspect.unwrap(called(function))
     known: dict[str, Any] = getattr(inner, "__globals__", {})
     code = getattr(inner, "__code__", None)
     closure: dict[str, Any] = {}
@@ -74,7 +72,7 @@ def _names(function: Callable[..., Any], context: type) -> tuple[dict[str, Any],
             closure[name] = cell.cell_contents
         except ValueError:  # not filled yet
             continue
-    return known, ChainMap(closure, known, {"Context": context, "fastsse": fastsse})
+    return known, ChainMap(closure, known, {"Context": Context, "fastsse": fastsse})
 
 
 def read(function: Callable[..., Any], what: str, *, returns: bool = True) -> Signature:
@@ -83,8 +81,7 @@ def read(function: Callable[..., Any], what: str, *, returns: bool = True) -> Si
         signature = inspect.signature(function)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{what}: {function!r} has no readable signature: {error}") from None
-    context_class = _context_class()
-    spaces = _names(function, context_class)
+    spaces = _names(function)
 
     def resolve(name: str, annotation: Any) -> Any:
         holder = types.SimpleNamespace(__annotations__={name: annotation})
@@ -93,7 +90,7 @@ def read(function: Callable[..., Any], what: str, *, returns: bool = True) -> Si
         except Exception as error:
             raise ConfigError(f"{what}: the annotation {annotation!r} of {name!r} does not resolve: {error}") from None
 
-    summary, said = read_docstring(inspect.getdoc(function) or "")
+    summary, said = read_docstring(inspect.getdoc(called(function)) or "")
     parameters = []
     context = None
     is_open = False
@@ -106,7 +103,7 @@ def read(function: Callable[..., Any], what: str, *, returns: bool = True) -> Si
                 f"{what}: parameter {parameter.name!r} cannot be given by name; arguments arrive as named JSON members"
             )
         hint = Any if parameter.annotation is NOTHING else resolve(parameter.name, parameter.annotation)
-        if _is_context(hint, context_class):
+        if _is_context(hint):
             if context is not None:
                 raise ConfigError(f"{what}: {context!r} and {parameter.name!r} are both annotated Context")
             context = parameter.name

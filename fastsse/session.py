@@ -17,7 +17,7 @@ the requests in flight both ways. Knows no socket and no clock; `shards.Table` i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
 from fastsse.errors import CloseReason
@@ -46,6 +46,18 @@ class Clocks:
         self.lost = lost
         self.stream_lost = stream_lost
         self.idle = idle
+
+
+def covers(wanted: Collection[str] | None, uri: str) -> bool:
+    """Whether `uri` is subscribed to, or belongs to a resource that is (server/resources, subscriptions)."""
+    if not wanted:
+        return False
+    if uri in wanted:
+        return True
+    for parent in wanted:  # noqa: SIM110  a generator would keep its callers from being compiled tightly
+        if uri.startswith(parent.rstrip("/") + "/"):
+            return True
+    return False
 
 
 class Running(Protocol):
@@ -192,16 +204,9 @@ class Session:
         stream = self.stream
         if stream is None or not self.ready or not event.method:
             return
-        if event.uri is not None and not self._subscribed(event.uri):
+        if event.uri is not None and not covers(self.subscriptions, event.uri):
             return
         stream.send(event.frame, event.kind, event.key)
-
-    def _subscribed(self, uri: str) -> bool:
-        """Subscribed to the resource, or to one that contains it (server/resources, subscriptions)."""
-        wanted = self.subscriptions
-        if not wanted:
-            return False
-        return uri in wanted or any(uri.startswith(parent.rstrip("/") + "/") for parent in wanted)
 
     def ask(self, answer: Callable[[bytes | None, bytes | None], None]) -> int:
         """Registers a request to the client; returns its id. `answer(result, error)` is called once: with raw

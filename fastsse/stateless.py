@@ -23,7 +23,7 @@ from fastsse.handler import Answer, Catalog, ParamHeader, Request, Result
 from fastsse.jsonrpc import ENVELOPE, UNSET, Message, Meta, Params
 from fastsse.questions import Question
 from fastsse.revisions import MODERN, R5
-from fastsse.session import LEVELS
+from fastsse.session import LEVELS, covers
 from fastsse.stream import Event, EventStream
 from fastsse.writebuffer import REPLY
 
@@ -396,7 +396,7 @@ class Listener:
         if event.uri is None:
             if event.method not in self.methods:
                 return
-        elif event.uri not in self.uris and not any(event.uri.startswith(uri.rstrip("/") + "/") for uri in self.uris):
+        elif not covers(self.uris, event.uri):
             return
         self.stream.send(_framing.event(_framing.tag(event.message, self.meta), b"message"), event.kind, event.key)
 

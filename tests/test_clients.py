@@ -153,8 +153,9 @@ def drive(case: Case, server: str, payload: str, *options: str) -> dict[str, Any
     return report
 
 
-def random_payload() -> str:
-    return f'{secrets.token_hex(16)} "quoted" <b>é\u2028😀</b>\r\n\ttwo lines'
+def random_payload(case: Case) -> str:
+    odd = "" if case.environment == "sseclient" else "\u2028\u0085"  # it takes them for line ends
+    return f'{secrets.token_hex(16)} "quoted" <b>é😀{odd}</b>\r\n\ttwo lines'
 
 
 def check(case: Case, report: dict[str, Any], payload: str) -> None:
@@ -186,14 +187,14 @@ def check(case: Case, report: dict[str, Any], payload: str) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_a_client_stack_walks_through_the_demo_app(case: Case, server: str) -> None:
-    payload = random_payload()
+    payload = random_payload(case)
     check(case, drive(case, server, payload), payload)
 
 
 @pytest.mark.parametrize("transport", ["sse", "http"])
 def test_a_page_of_an_allowed_origin_gets_everything(transport: str, server: str, page: int) -> None:
     case = node("chromium", transport)
-    payload = random_payload()
+    payload = random_payload(case)
     address = f"http://{FRIEND}:{page}"
     report = drive(case, server, payload, "--page", f"{address}/", "--map", f"MAP {FRIEND} 127.0.0.1")
     assert report["origin"] == address

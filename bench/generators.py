@@ -71,11 +71,19 @@ class Program:
 
     def command(self, line: str, seconds: float) -> dict[str, float]:
         """Sends a command that takes `seconds` and returns what it reports."""
+        self.begin(line)
+        return self.finish(seconds)
+
+    def begin(self, line: str) -> None:
+        """Sends a command without waiting for its end."""
         assert self._process.stdin is not None
         self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
-        answer: dict[str, float] = json.loads(self._line(seconds + 30))
-        return answer
+
+    def finish(self, seconds: float) -> dict[str, float]:
+        """What the command that was begun reports, at most 30 s after the `seconds` it takes."""
+        report: dict[str, float] = json.loads(self._line(seconds + 30))
+        return report
 
     def close(self) -> None:
         if self._process.poll() is None:

@@ -7,6 +7,7 @@ names it as not measured. Called by the suites and the quick scripts.
 
 import contextlib
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -14,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import machine, tools
@@ -22,6 +23,7 @@ from bench.floor import answers
 
 PEERS = machine.ROOT / ".peers/bench"
 START_WAIT = 30.0  # seconds a server may take until it listens
+PYTHON = sys.executable
 TEXT = "hello world"
 MCP = {"session": "/mcp", "stateless": "/mcp"}
 SSE = {"sse": "/sse"}
@@ -37,7 +39,7 @@ class Server:
     name: str
     title: str
     command: tuple[str, ...]
-    wires: Mapping[str, str]
+    wires: Mapping[str, str] = field(hash=False)
     expect: str = TEXT
     peer: str = ""  # the folder in .peers/bench, empty for what is ours
 
@@ -67,12 +69,12 @@ class Running:
         return self.server.wires[wire]
 
 
-def python_floor(python: str = sys.executable, name: str = "uvloop", title: str = "bare uvloop") -> Server:
+def python_floor(python: str = PYTHON, name: str = "uvloop", title: str = "bare uvloop") -> Server:
     anything = {"session": "/mcp", "stateless": "/mcp", "plain": "/mcp"}
     return Server(name, title, (python, "-m", "bench.floor.uvloop_floor", "--port", "{port}"), anything, expect="")
 
 
-def fastsse(python: str = sys.executable, name: str = "fastsse", title: str = "fastsse", *rest: str) -> Server:
+def fastsse(python: str = PYTHON, name: str = "fastsse", title: str = "fastsse", *rest: str) -> Server:
     """fastsse as anybody starts it: the demo app, default configuration. `rest` adds an app or flags."""
     return Server(name, title, (python, "-m", "fastsse", *rest, "--port", "{port}"), {**MCP, **SSE, "plain": "/mcp"})
 
@@ -81,7 +83,7 @@ FLOOR = python_floor()
 STREAMS_FLOOR = Server(
     "uvloop-streams",
     "bare uvloop",
-    (sys.executable, "-m", "bench.floor.uvloop_streams", "--port", "{port}"),
+    (PYTHON, "-m", "bench.floor.uvloop_streams", "--port", "{port}"),
     {"sse": "/sse", "events": "/sse"},
     expect="",
 )
@@ -132,6 +134,21 @@ GO = Server(
 )
 RMCP = Server("rmcp", "rmcp", (f"{PEERS}/rmcp/release/peer", *_PORT), MCP, peer="rmcp")
 PEER_SERVERS = (PYTHON_SDK, FASTMCP, TYPESCRIPT, GO, RMCP)
+
+
+def pythons() -> dict[str, str]:
+    """The Pythons that have an environment with fastsse here: minor version → interpreter; the running one first."""
+    found = {f"{sys.version_info.major}.{sys.version_info.minor}": PYTHON}
+    for python in sorted(machine.ROOT.glob(".venvs/*/bin/python")):
+        version = machine.first_line(str(python), "-c", "import sys, fastsse; print('%d.%d' % sys.version_info[:2])")
+        if version[:1].isdigit():
+            found.setdefault(version, str(python))
+    return found
+
+
+def descriptors() -> int:
+    """How many files one process may have open here."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
 def free_port() -> int:

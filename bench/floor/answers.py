@@ -16,7 +16,7 @@ ACCEPTED = b"HTTP/1.1 202 Accepted\r\nDate: Sat, 21 Nov 2026 00:00:00 GMT\r\nCon
 MARKER = "bench-fan-out"
 _NOTIFICATION = (
     '{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","logger":"bench","data":"'
-    + MARKER.ljust(89, ".")
+    + MARKER.ljust(97, ".")
     + '"}}'
 )
 

@@ -168,6 +168,8 @@ static void on_readable(Conn *c) {
 /* Rate 0 is the closed loop. */
 static void run(double rate, double seconds) {
     struct epoll_event ready[256];
+    for (int n; (n = epoll_wait(poll_fd, ready, 256, 0)) > 0;) /* connections the server closed while they were idle */
+        for (int i = 0; i < n; i++) on_readable(ready[i].data.ptr);
     memset(&latency, 0, sizeof latency);
     calls = wrong = broken = 0;
     first_wrong[0] = 0;

@@ -80,8 +80,8 @@ typedef struct {
     size_t left;                      /* bytes of the body or of the chunk still to come */
     uint64_t events;                  /* events with data read so far */
     Bytes head, body;                 /* the head, and the body or the data of the event being read */
-    Bytes line, data, last;           /* event stream: partial line, data so far, data of the last whole event */
-    char event[32], last_event[32];
+    Bytes line, data, first, last;    /* event stream: partial line, data so far, data of the first and last event */
+    char event[32], first_event[32];
     char session[256]; /* Mcp-Session-Id of the last head that had one */
     void *owner;
 } Conn;
@@ -179,8 +179,10 @@ static void read_line(Conn *c) {
             c->last = c->data;
             c->data = was;
             empty(&c->data);
-            memcpy(c->last_event, c->event, sizeof c->event);
-            c->events++;
+            if (!c->events++) {
+                put(&c->first, c->last.at, c->last.len);
+                memcpy(c->first_event, c->event, sizeof c->event);
+            }
         }
         c->event[0] = 0;
     } else if (!strncmp(line, "data:", 5)) {
@@ -368,8 +370,8 @@ static int open_stream(Conn *c, const Server *s, const char *path, const char *e
 
 /* The path to POST to, out of the first event of an HTTP+SSE stream (a path, a full URL, or guide N's JSON). */
 static void endpoint_path(const Conn *c, char *out, size_t room) {
-    const char *uri = c->last.at ? c->last.at : "";
-    if (strcmp(c->last_event, "endpoint")) die("the first event was %s: %s", c->last_event, uri);
+    const char *uri = c->first.at ? c->first.at : "";
+    if (strcmp(c->first_event, "endpoint")) die("the first event was %s: %s", c->first_event, uri);
     const char *scheme = strstr(uri, "://");
     if (scheme) uri = strchr(scheme + 3, '/');
     if (!uri) die("endpoint without a path");

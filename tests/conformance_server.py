@@ -132,7 +132,7 @@ def json_schema_2020_12_tool(**contact: Any) -> str:
 
 
 @app.tool(headers={"region": "Region"})
-def test_x_mcp_header(region: str | None = None) -> str:  # noqa: PT028
+def test_x_mcp_header(region: str = "nowhere") -> str:  # noqa: PT028
     """Has an argument that clients mirror in a header."""
     return f"Region: {region}"
 

@@ -1,14 +1,13 @@
 """The official conformance suite against `conformance_server.py`, for both revisions that it has a frozen list of.
 
-A tick of the suite hides warnings, so its `checks.json` files are read: no failure, no warning, and the exact number of
-checks, lest one is silently left out. Scenarios that the suite runs without scoring them are told apart by its own
-summary. Source: the npm package in `peers.json`.
+A tick of the suite hides warnings and what was skipped, so its `checks.json` files are read: nothing but successes, and
+their exact number, lest one is silently left out. That includes the scenarios which the suite runs without scoring them
+yet, except those of extensions that we do not have. Source: the npm package in `peers.json`.
 """
 
 import json
 import re
 import subprocess
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -60,23 +59,25 @@ def checks(output: Path) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def unscored(printed: str) -> set[str]:
-    """The scenarios that the summary lists below "Not scored"."""
+def extensions(printed: str) -> set[str]:
+    """The scenarios of protocol extensions, which the suite runs whether a server has them or not."""
     _, _, listed = printed.partition("Not scored for ")
-    return set(re.findall(r"^\s+[✓✗] (\S+) \(", listed, re.MULTILINE))
+    return set(re.findall(r"^\s+[✓✗] (\S+) \(extension\)", listed, re.MULTILINE))
 
 
-@pytest.mark.parametrize(("revision", "total"), [("2025-11-25", 84), ("2026-07-28", 152)])
-def test_every_scored_check_passes(revision: str, total: int, server: str, tmp_path: Path) -> None:
+# With its own reference server the suite counts 84 at 2025-11-25. The one more is in server-sse-multiple-streams, where
+# that server answers tools/list with event streams; ours answers JSON, which the suite notes as "SSE streams optional".
+@pytest.mark.parametrize(("revision", "passed"), [("2025-11-25", 83), ("2026-07-28", 152)])
+def test_every_check_passes(revision: str, passed: int, server: str, tmp_path: Path) -> None:
     printed = run(revision, server, tmp_path)
-    found = checks(tmp_path)
-    aside = unscored(printed)
-    assert aside < found.keys(), printed
+    aside = extensions(printed)
+    found = {scenario: listed for scenario, listed in checks(tmp_path).items() if scenario not in aside}
     bad = [
         f"{scenario} {check['id']}: {check['status']} {check.get('errorMessage', '')}"
         for scenario, listed in found.items()
         for check in listed
-        if scenario not in aside and check["status"] in ("FAILURE", "WARNING")
+        if check["status"] not in ("SUCCESS", "INFO")
     ]
     assert not bad, "\n".join(bad)
-    assert Counter(check["status"] for listed in found.values() for check in listed)["SUCCESS"] == total
+    assert all(listed for listed in found.values()), printed
+    assert sum(check["status"] == "SUCCESS" for listed in found.values() for check in listed) == passed

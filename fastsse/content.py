@@ -163,7 +163,7 @@ class ResourceLink(Block):
         self.description = description
         self.mime_type = mime_type
         self.size = size
-        self.icons = tuple(icons)
+        self.icons = [dict(icon) for icon in icons]
 
     def render(self, revision: Revision) -> dict[str, Any]:
         if not revision.resource_link:

@@ -155,9 +155,7 @@ def _is(value: Any, kind: str) -> bool:
 
 
 def _kind(value: Any) -> str:
-    if isinstance(value, bool):
-        return "boolean"
-    return next((name for name, classes in _TYPES.items() if isinstance(value, classes)), type(value).__name__)
+    return next(name for name in ("boolean", "integer", *_TYPES) if type(value) in _TYPES[name])
 
 
 def _same(value: Any, other: Any) -> bool:

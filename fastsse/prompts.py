@@ -102,9 +102,10 @@ class Completion(Offer):
         return (params.argument.value, chosen)[: self._width]
 
     def encode(self, value: Any, request: Request) -> Answer:
-        if isinstance(value, str) or not all(isinstance(item, str) for item in value):
+        values = [] if isinstance(value, str) else list(value)
+        if isinstance(value, str) or not all(isinstance(item, str) for item in values):
             raise TypeError("a completion returns a list of str")
-        return encode_completion(list(value))
+        return encode_completion(values)
 
 
 def read_completing(params: bytes) -> Completing:

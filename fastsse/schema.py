@@ -130,7 +130,8 @@ def _schemas(hints: list[Any], what: str) -> tuple[list[dict[str, Any]], dict[st
     try:
         found, components = msgspec.json.schema_components(hints, ref_template="#/$defs/{name}")
     except TypeError as error:
-        raise ConfigError(f"{what}: {error} (for a return type, output_schema=False lets it be)") from None
+        said = str(error).splitlines()[-1]
+        raise ConfigError(f"{what}: {said} (output_schema=False lets a return type be)") from None
     recursive = {name for name in components if _reaches(name, name, components, set())}
     schemas = [_plain(schema, components, recursive) for schema in found]
     definitions: dict[str, Any] = {}

@@ -30,6 +30,7 @@ encode = jsonrpc.encode
 _NAME: Final = re.compile(r"[A-Za-z0-9_./-]{1,64}")
 _HEAD: Final = b'{"content":[{"type":"text","text":'
 _TAIL: Final = b"}]}"
+_BROKEN: Final = "the result is not what its output schema promises: {}"
 
 
 class ToolOptions(Options, total=False):
@@ -133,18 +134,14 @@ class Tool(Offer):
             raise ToolError(f"Invalid arguments for tool {self.key!r}: {error}") from None
 
     def encode(self, value: Any, request: Request) -> Answer:
-        if isinstance(value, ToolResult):
-            return self._encode_result(value, request.revision)
-        if self._check is not None:
-            text = encode(value)
-            self._keeps(text)
-            return self._encode_structured(value, text, request.revision)
-        if value is None or isinstance(value, Block | list | tuple | str | bytes | bytearray | memoryview):
-            return b'{"content":' + encode(content.blocks(value, request.revision)) + b"}"
+        if self._check is None or isinstance(value, ToolResult):
+            return self._encode_untyped(value, request.revision)
         text = encode(value)
-        if text[0] == 0x7B:  # an object is structured content even when no schema promised it
-            return self._encode_structured(value, text, request.revision)
-        return _HEAD + encode(text.decode()) + _TAIL
+        try:
+            self._check(text)
+        except UNREADABLE as error:
+            raise TypeError(_BROKEN.format(error)) from None
+        return self._encode_structured(value, text, request.revision)
 
     def _encode_structured(self, value: Any, text: bytes, revision: Revision) -> bytes:
         kind = type(value)
@@ -153,20 +150,25 @@ class Tool(Offer):
             return _HEAD + shown + _TAIL
         return b"".join((_HEAD, shown, b"}]", self._open, text, self._close))
 
-    def _keeps(self, text: bytes) -> None:
-        """Reads what leaves as the client will: the return type or the schema promised it."""
-        assert self._check is not None
-        try:
-            self._check(text)
-        except UNREADABLE as error:
-            raise TypeError(f"the result is not what its output schema promises: {error}") from None
+    def _encode_untyped(self, value: Any, revision: Revision) -> Answer:
+        if isinstance(value, ToolResult):
+            return self._encode_result(value, revision)
+        if value is None or isinstance(value, Block | list | tuple | str | bytes | bytearray | memoryview):
+            return b'{"content":' + encode(content.blocks(value, revision)) + b"}"
+        text = encode(value)
+        if text[0] == 0x7B:  # an object is structured content even when no schema promised it
+            return self._encode_structured(value, text, revision)
+        return _HEAD + encode(text.decode()) + _TAIL
 
     def _encode_result(self, result: ToolResult, revision: Revision) -> Answer:
         structured = None if result.structured is None else encode(result.structured)
         if self._check is not None and not result.is_error:
             if structured is None:
                 raise TypeError("the result has no structured content, which its output schema promises")
-            self._keeps(structured)
+            try:
+                self._check(structured)
+            except UNREADABLE as error:
+                raise TypeError(_BROKEN.format(error)) from None
         shown = result.content
         if shown is None and structured is not None:
             shown = result.structured if isinstance(result.structured, str) else structured.decode()

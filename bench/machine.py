@@ -108,8 +108,8 @@ def describe() -> dict[str, str]:
         "python": platform.python_version(),
         "cores": f"server on {on.server}, load generator on {on.load}" if on.apart else "one core for both",
         "fastsse": revision(),
-        "wrk": first_line("wrk", "--version") or "missing",
-        "gcc": first_line("gcc", "--version") or "missing",
+        "wrk": first_line("wrk", "--version").partition(" [")[0] or "missing",
+        "gcc": first_line("gcc", "-dumpfullversion") or "missing",
     }
 
 

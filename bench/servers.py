@@ -50,6 +50,9 @@ class Server:
         reason = PEERS / f"{self.peer}.missing"
         return reason.read_text().strip() if reason.exists() else "not built: run bench/peers/build"
 
+    def path_of(self, wire: str) -> str:
+        return self.wires[wire]
+
     def version(self) -> str:
         if not self.peer:
             return ""
@@ -66,7 +69,7 @@ class Running:
     port: int
 
     def path(self, wire: str) -> str:
-        return self.server.wires[wire]
+        return self.server.path_of(wire)
 
 
 def python_floor(python: str = PYTHON, name: str = "uvloop", title: str = "bare uvloop") -> Server:

@@ -6,6 +6,7 @@ round to round, because their ratio is the tight one. Called by bench.__main__.
 """
 
 import contextlib
+import dataclasses
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -58,6 +59,7 @@ class Row:
     suite: str
     setting: str
     server: str
+    title: str
     round: int
     figures: dict[str, float]
 
@@ -117,7 +119,7 @@ def calls_pair(plan: Plan, notes: Notes) -> Iterator[Row]:
     subjects = [
         Subject(servers.FLOOR, "plain"),
         Subject(servers.FASTSSE, "sse"),
-        Subject(servers.STREAMS_FLOOR, "sse"),
+        Subject(dataclasses.replace(servers.STREAMS_FLOOR, title="bare uvloop, 202 and event"), "sse"),
         *(Subject(server, "sse") for server in _peers("sse", plan, notes)),
     ]
     with contextlib.ExitStack() as stack:
@@ -204,6 +206,7 @@ def _idle(server: Server, wire: str, count: int, turn: int) -> Row:
                 "idle",
                 f"{count} streams",
                 f"{server.name}-{wire}",
+                f"{server.title}, {server.path_of(wire)}",
                 turn,
                 {
                     "kb_per_stream": grown / count / 1024,
@@ -276,7 +279,7 @@ def _rounds(
                 spent = cost(target, runs[target])
                 if spent.load.wrong:
                     notes.add(f"{suite}, {setting}: {target.server.title} gave {spent.load.wrong} wrong answers")
-                yield _shown(Row(suite, setting, target.server.name, turn, figures_of(spent)))
+                yield _shown(Row(suite, setting, target.server.name, target.server.title, turn, figures_of(spent)))
 
 
 def figures_of(spent: Cost) -> dict[str, float]:

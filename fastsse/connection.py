@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from fastsse import _framing
-from fastsse.decision import JSON, Batch, Call, Decision, Listen, Reply
+from fastsse.decision import Batch, Call, Decision, Listen, Reply
 from fastsse.errors import INTERNAL_ERROR, CloseReason, McpError, RequestRefused
 from fastsse.http11 import Requests
-from fastsse.responses import CONTINUE
+from fastsse.responses import CONTINUE, JSON, Heads
 from fastsse.stream import EventStream
 from fastsse.writebuffer import CLASS_NAMES, LOG, PROGRESS, WriteBuffer
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from fastsse.context import Context
     from fastsse.dispatch import Dispatch
     from fastsse.endpoint import Endpoint
-    from fastsse.responses import Heads
     from fastsse.shards import Shard, Table
     from fastsse.stats import Stats
 
@@ -41,27 +41,47 @@ LINGER = 2.0
 """Seconds that a refused peer may go on sending before it is cut: nginx lingering_timeout 5 s, shortened."""
 
 
-class Home(Protocol):
-    """The server, as a connection needs it."""
+class Home:
+    """What all connections of one server share; `Server` is one. `clock()` gives monotonic seconds."""
 
-    config: Config
-    endpoint: Endpoint
+    __slots__ = (
+        "body_timeout", "clock", "config", "dispatch", "draining", "endpoint", "head_timeout", "heads", "keep_alive", "ping",
+        "plain", "sse_after", "stats", "table",
+    )  # fmt: skip
+
     dispatch: Dispatch
-    heads: Heads
-    stats: Stats
-    table: Table
-    draining: bool
+    endpoint: Endpoint
+
+    def __init__(self, config: Config, table: Table, stats: Stats, clock: Callable[[], float]) -> None:
+        self.config = config
+        self.table = table
+        self.stats = stats
+        self.clock = clock
+        self.heads = Heads()
+        self.draining = False
+        self.plain = config.http == "auto"
+        self.head_timeout = config.head_timeout
+        self.body_timeout = config.body_timeout
+        self.keep_alive = config.keep_alive
+        self.sse_after = config.sse_after
+        self.ping = config.ping
 
     @property
-    def full(self) -> bool: ...
+    def full(self) -> bool:
+        """The connection that has just come is one too many."""
+        raise NotImplementedError
 
-    def now(self) -> float: ...
+    def timestamp(self) -> str:
+        """Wall-clock time as ISO 8601."""
+        raise NotImplementedError
 
-    def timestamp(self) -> str: ...
+    def wake(self, connection: Connection) -> None:
+        """This connection has something to write at the end of the loop turn."""
+        raise NotImplementedError
 
-    def wake(self, connection: Connection) -> None: ...
-
-    def left(self, connection: Connection) -> None: ...
+    def left(self, connection: Connection) -> None:
+        """This connection is gone."""
+        raise NotImplementedError
 
 
 class Connection:
@@ -76,7 +96,7 @@ class Connection:
         self.home = home
         self.transport: Any = None
         self.shard: Shard = home.table.join(self)
-        self.requests = Requests(home.config.max_head, home.config.max_body, home.config.http == "auto")
+        self.requests = Requests(home.config.max_head, home.config.max_body, home.plain)
         self.phase = HEAD
         self.deadline = NEVER
         self.local = False
@@ -105,7 +125,7 @@ class Connection:
         stats.connections_open += 1
         peer = transport.get_extra_info("peername")
         self.local = not peer or str(peer[0]).startswith(("127.", "::1", "::ffff:127."))
-        self.deadline = home.now() + home.config.head_timeout
+        self.deadline = home.clock() + home.head_timeout
         if home.full:
             self._refuse(
                 RequestRefused(
@@ -142,7 +162,7 @@ class Connection:
         home.stats.closed[reason] += 1
         self.phase = CLOSED
         self._release()
-        self.deadline = home.now() + home.config.stall_timeout
+        self.deadline = home.clock() + home.config.stall_timeout
         if self.transport is not None:
             self.transport.close()
 
@@ -163,7 +183,7 @@ class Connection:
                 stats.dropped[CLASS_NAMES[LOG]] += buffer.dropped
             if buffer.coalesced:
                 stats.coalesced[CLASS_NAMES[PROGRESS]] += buffer.coalesced
-            stream.detach(buffer, self.home.now())
+            stream.detach(buffer, self.home.clock())
         if listen is not None and listen.audience is not None:
             self.shard.audience.discard(listen.audience)
         if call is not None:
@@ -180,7 +200,7 @@ class Connection:
         requests = self.requests
         requests.receive(data)
         if phase <= BODY:
-            self._advance(self.home.now())
+            self._advance(self.home.clock())
         elif requests.waiting > self.home.config.max_pipelined:
             self.held = True
             self.transport.pause_reading()
@@ -192,7 +212,7 @@ class Connection:
             self.persistence = LAST
             return True
         if self.phase <= BODY and self.requests.begun:
-            self._advance(self.home.now())
+            self._advance(self.home.clock())
         return False
 
     def _advance(self, now: float) -> None:
@@ -207,7 +227,7 @@ class Connection:
                 self._refuse(refused)
             except McpError as wrong:
                 assert self.head is not None
-                self._reply(self.home.endpoint.broken(wrong, self.head))
+                self._reply(self.home.endpoint.broken(wrong, self.head), now)
             except Exception:
                 log.exception("a request failed")
                 self.persistence = LAST
@@ -227,7 +247,7 @@ class Connection:
             if head is None:
                 if requests.begun and self.since == NEVER:
                     self.since = now
-                    self.deadline = now + home.config.head_timeout
+                    self.deadline = now + home.head_timeout
                 return False
             self.head = head
             home.stats.requests += 1
@@ -241,7 +261,7 @@ class Connection:
                 return True
             if head.expect_continue and requests.body() is None:
                 self._write(CONTINUE)
-            self.deadline = now + home.config.body_timeout
+            self.deadline = now + home.body_timeout
         body = requests.body()
         if body is None:
             return False
@@ -253,7 +273,7 @@ class Connection:
 
     def _perform(self, decision: Decision, now: float) -> None:
         if type(decision) is Reply:
-            self._reply(decision)
+            self._reply(decision, now)
         elif type(decision) is Call:
             self._run(decision, now)
         elif type(decision) is Listen:
@@ -262,7 +282,7 @@ class Connection:
             assert isinstance(decision, Batch)
             self._batch(decision, now)
 
-    def _reply(self, reply: Reply) -> None:
+    def _reply(self, reply: Reply, now: float) -> None:
         head = self.head
         home = self.home
         extra = reply.extra
@@ -278,9 +298,9 @@ class Connection:
         else:
             self._write(_framing.response(lines, reply.body))
         home.stats.responded(home.endpoint.route(head), reply.status)
-        self._answered()
+        self._answered(now)
 
-    def _answered(self) -> None:
+    def _answered(self, now: float) -> None:
         """The answer is written: on to the next request, or towards the end."""
         self.call = None
         if self.persistence == LAST:
@@ -290,7 +310,7 @@ class Connection:
         self.requests.done()
         self.head = None
         self.since = NEVER
-        self.deadline = self.home.now() + self.home.config.keep_alive
+        self.deadline = now + self.home.keep_alive
 
     def _run(self, call: Call, now: float) -> None:
         home = self.home
@@ -301,16 +321,16 @@ class Connection:
             body = home.dispatch.run(call, None, now)
             if body is not None:
                 home.dispatch.deliver(call, body)
-            self._reply(accepted)
+            self._reply(accepted, now)
             return
         self.phase = CALLING
         self.since = now
-        self.deadline = now + home.config.sse_after if call.sse else NEVER
+        self.deadline = now + home.sse_after if call.sse else NEVER
         body = home.dispatch.run(call, self, now)
         if body is not None:
-            self._finish_call(call, body)
+            self._finish_call(call, body, now)
 
-    def _finish_call(self, call: Call, body: bytes) -> None:
+    def _finish_call(self, call: Call, body: bytes, now: float) -> None:
         type = JSON
         if call.only_sse and call.status == 200:
             body, type = _framing.event(body, b"message"), EVENTS
@@ -319,7 +339,7 @@ class Connection:
         extra = b"" if head is None or head.origin is None else home.endpoint.extra(head)
         self._write(_framing.response(home.heads.of(call.status, type, extra, self.persistence), body))
         home.stats.responded(home.endpoint.route(head), call.status)
-        self._answered()
+        self._answered(now)
 
     def _batch(self, batch: Batch, now: float) -> None:
         self.phase = CALLING
@@ -365,7 +385,7 @@ class Connection:
         frames = opening + (buffer.take() if not self.paused else [])
         stats.events += len(frames)
         self.written = now
-        self.deadline = now + home.config.ping
+        self.deadline = now + home.ping
         first = home.heads.stream(extra, bool(head.minor))
         self._write(first + (self._frame(frames) if frames else b""))
 
@@ -381,7 +401,7 @@ class Connection:
             complete = False
         if not complete:
             self.persistence = LAST
-        self._reply(self.home.endpoint.refusal(refused, self.head, self.local))
+        self._reply(self.home.endpoint.refusal(refused, self.head, self.local), self.home.clock())
 
     # --- for calls (context.Line)
 
@@ -394,14 +414,14 @@ class Connection:
         assert head is not None
         home = self.home
         self._open(
-            stream, "streamable", home.endpoint.extra(head) if head.origin is not None else b"", [], None, home.now()
+            stream, "streamable", home.endpoint.extra(head) if head.origin is not None else b"", [], None, home.clock()
         )
 
     def answer(self, call: Call, body: bytes) -> None:
         """The pending call's response, as a plain answer."""
         if self.phase != CALLING:
             return
-        self._finish_call(call, body)
+        self._finish_call(call, body, self.home.clock())
         if self.out is None and self.phase == HEAD:
             self._resume()
 
@@ -464,7 +484,7 @@ class Connection:
         if self.persistence == LAST:
             self._finish(reason)
             return
-        self._answered()
+        self._answered(self.home.clock())
         self._resume()
 
     def _resume(self) -> None:
@@ -473,7 +493,7 @@ class Connection:
             self.held = False
             self.transport.resume_reading()
         if self.requests.begun:
-            self._advance(self.home.now())
+            self._advance(self.home.clock())
 
     def _finish(self, reason: CloseReason) -> None:
         """The last answer is written (or is about to be): no further request is taken."""
@@ -491,7 +511,7 @@ class Connection:
         transport = self.transport
         if sending and transport is not None and transport.can_write_eof():
             transport.write_eof()
-            self.deadline = self.home.now() + LINGER
+            self.deadline = self.home.clock() + LINGER
         else:
             self.close(reason)
 
@@ -502,20 +522,20 @@ class Connection:
         self.stalled = -1
         if self.buffer is not None:
             self.buffer.paused = True
-        self.deadline = min(self.deadline, self.home.now() + self.home.config.stall_timeout)
+        self.deadline = min(self.deadline, self.home.clock() + self.home.config.stall_timeout)
 
     def resume_writing(self) -> None:
         self.paused = False
         if self.phase >= CLOSING:
             return
-        now = self.home.now()
+        now = self.home.clock()
         self._wake_waiter()
         if self.buffer is not None:
             self.buffer.paused = False
-            self.deadline = now + self.home.config.ping
+            self.deadline = now + self.home.ping
             self.flush(now)
         elif self.phase <= BODY:
-            self.deadline = now + self.home.config.keep_alive
+            self.deadline = now + self.home.keep_alive
             self._advance(now)
 
     # --- clock
@@ -591,7 +611,7 @@ class _Gathering:
     def complete(self) -> None:
         connection = self.connection
         if self.missing == 0 and connection.phase == CALLING:
-            connection._reply(Reply(200, b"[" + b",".join(self.replies) + b"]"))
+            connection._reply(Reply(200, b"[" + b",".join(self.replies) + b"]"), connection.home.clock())
             if connection.out is None:
                 connection._resume()
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from fastsse.responses import JSON
+
 if TYPE_CHECKING:
     from fastsse._framing import Head
     from fastsse.errors import McpError
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from fastsse.shards import Audience
     from fastsse.stream import EventStream
 
-JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
 HTML = b"text/html; charset=utf-8"
 PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"

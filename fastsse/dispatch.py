@@ -235,7 +235,8 @@ class Dispatch:
     def _withdraw(self, context: Context) -> None:
         """A cancelled call gets no response; its HTTP answer has to end somehow all the same."""
         call = context._call
-        self.stats.calls(call.request.method).cancelled += 1
+        calls = self.stats.calls(call.request.method)
+        calls.cancelled += 1
         if call.accepted is not None:
             return
         if call.stream is not None:

@@ -15,11 +15,12 @@ from urllib.parse import urlsplit
 from fastsse import docs, errors, events, jsonrpc, pages
 from fastsse._framing import Head, error
 from fastsse.config import Config
-from fastsse.decision import HTML, JSON, PROMETHEUS, Accepts, Decision, Reply, accepts, wants_events
+from fastsse.decision import HTML, PROMETHEUS, Accepts, Decision, Reply, accepts, wants_events
 from fastsse.handler import Catalog
 from fastsse.handshake import Handshake
 from fastsse.httpsse import HttpSse
 from fastsse.jsonrpc import UNSET, Meta, Params
+from fastsse.responses import JSON
 from fastsse.revisions import MODERN
 from fastsse.security import Guard
 from fastsse.shards import Table

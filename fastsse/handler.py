@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from fastsse._framing import Head
-    from fastsse.jsonrpc import Meta
+    from fastsse.jsonrpc import Meta, Raw, UnsetType
     from fastsse.revisions import Revision
     from fastsse.session import Session
 
@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 class Request:
     """One request for a handler: `tools/call`, `prompts/get`, `resources/read`, `completion/complete`, lists.
 
-    `id`: the JSON text of the request's id. `params` and `arguments`: raw JSON (b"" when absent).
+    `id`: the JSON text of the request's id. `params` (bytes) and `arguments` (anything that JSON decoders take):
+    raw JSON, empty when absent.
     `name`: the tool or prompt name, or the resource URI; "" for other methods. `answers`: what the client
     answered to earlier questions of this request, by key (2026-07-28 multi-round requests), else None.
     `principal`: who asks, None without authentication.
     """
 
     __slots__ = (
-        "answers", "arguments", "capabilities", "head", "id", "meta", "method", "name", "params", "principal",
+        "_params", "answers", "arguments", "capabilities", "head", "id", "meta", "method", "name", "principal",
         "revision", "session",
     )  # fmt: skip
 
@@ -35,9 +36,9 @@ class Request:
         self,
         id: bytes,
         method: str,
-        params: bytes,
+        params: Raw | UnsetType,
         name: str,
-        arguments: bytes,
+        arguments: bytes | Raw,
         meta: Meta | None,
         revision: Revision,
         session: Session | None,
@@ -45,7 +46,7 @@ class Request:
     ) -> None:
         self.id = id
         self.method = method
-        self.params = params
+        self._params = params
         self.name = name
         self.arguments = arguments
         self.meta = meta
@@ -55,6 +56,10 @@ class Request:
         self.principal: object | None = None
         self.capabilities: dict[str, Any] | None = None
         self.answers: dict[str, Any] | None = None
+
+    @property
+    def params(self) -> bytes:
+        return bytes(self._params) if self._params else b""
 
 
 class Result:

@@ -81,30 +81,31 @@ class Handshake:
         `Request` for the handler. Raises McpError."""
         method = message.method
         assert method is not UNSET
-        own = self.own.get(method)
-        if own is not None:
-            return own(message.params, session)
+        name = ""
+        field = NAMED.get(method)
+        if field is not None:
+            found = params.name if field == "name" else params.uri
+            if found is UNSET:
+                raise errors.InvalidParams(f"params.{field} is required")
+            name = found
+        else:
+            own = self.own.get(method)
+            if own is not None:
+                return own(message.params, session)
+            if method in LISTS and self.catalog.serves(method):
+                page = self.listing(method, None if params.cursor is UNSET else params.cursor, revision)
+                if page is not None:
+                    return page
         if not self.catalog.serves(method):
             raise errors.MethodNotFound(method)
-        name = ""
-        if method in LISTS:
-            cursor = None if params.cursor is UNSET else params.cursor
-            page = self.listing(method, cursor, revision)
-            if page is not None:
-                return page
-        elif method in NAMED:
-            found = params.name if NAMED[method] == "name" else params.uri
-            if found is UNSET:
-                raise errors.InvalidParams(f"params.{NAMED[method]} is required")
-            name = found
-        arguments = b"" if params.arguments is UNSET else bytes(params.arguments)
+        meta = params.meta
         request = Request(
             id,
             method,
-            b"" if message.params is UNSET else bytes(message.params),
+            message.params,
             name,
-            b"" if arguments == b"null" else arguments,
-            None if params.meta is UNSET else params.meta,
+            jsonrpc.arguments_of(params),
+            None if meta is UNSET else meta,
             revision,
             session,
             head,

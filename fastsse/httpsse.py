@@ -12,6 +12,7 @@ from fastsse import _framing, errors, jsonrpc
 from fastsse._framing import Head
 from fastsse.config import Config
 from fastsse.decision import TEXT, Call, Decision, Listen, Reply
+from fastsse.errors import McpError
 from fastsse.handshake import Handshake, full_table, refuse_twice, unread
 from fastsse.jsonrpc import UNSET, Message, Params
 from fastsse.session import Session
@@ -106,7 +107,7 @@ class HttpSse:
         if stream.full:
             raise unread(self.config)
         try:
-            if isinstance(params, errors.McpError):
+            if isinstance(params, McpError):
                 raise params
             if message.method == "initialize":
                 session.revision, session.capabilities, done = rules.initialize(message)

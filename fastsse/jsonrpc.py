@@ -15,7 +15,7 @@ from msgspec import UNSET, Raw, UnsetType
 from fastsse import errors
 
 __all__ = [
-    "ENVELOPE", "NO_PARAMS", "UNSET", "Message", "Meta", "Params", "Raw", "UnsetType", "canonical", "decode", "decode_array",
+    "ENVELOPE", "NO_PARAMS", "UNSET", "Message", "Meta", "Params", "Raw", "UnsetType", "arguments_of", "canonical", "decode", "decode_array",
     "decode_params", "encode", "error_object", "meta_of", "object_of", "read_id", "read_token", "value",
 ]  # fmt: skip
 
@@ -61,6 +61,7 @@ class _OnlyMeta(msgspec.Struct, gc=False):
 
 
 NO_PARAMS = Params()
+NULL = Raw(b"null")
 
 _message = msgspec.json.Decoder(Message)
 _messages = msgspec.json.Decoder(list[Raw])
@@ -169,6 +170,17 @@ def object_of(raw: Raw | UnsetType) -> dict[str, Any]:
     return found
 
 
+NO_ARGUMENTS = b""
+
+
+def arguments_of(params: Params) -> bytes | Raw:
+    """The raw JSON of `params.arguments`; empty when absent or null."""
+    arguments = params.arguments
+    if arguments is UNSET or (len(arguments) == 4 and arguments == NULL):
+        return NO_ARGUMENTS
+    return arguments
+
+
 def error_object(code: int, message: str, data: object = None) -> bytes:
     """The encoded `error` member; `data` is left out when None."""
     found: dict[str, object] = {"code": code, "message": message}
@@ -177,6 +189,6 @@ def error_object(code: int, message: str, data: object = None) -> bytes:
     return encode(found)
 
 
-def canonical(raw: bytes) -> bytes:
+def canonical(raw: bytes | Raw) -> bytes:
     """The same JSON value always as the same bytes, for digests; b"" stays b""."""
     return msgspec.json.encode(value(raw), order="sorted") if raw else b""

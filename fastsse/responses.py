@@ -9,6 +9,7 @@ from __future__ import annotations
 from http import HTTPStatus
 
 REASONS = {int(status): status.phrase.encode() for status in HTTPStatus}
+JSON = b"application/json"
 KEPT = 128
 """Rendered heads that are kept: a few statuses times a few origins."""
 
@@ -19,17 +20,20 @@ class Heads:
     """`date(text)` is told the time once a second; `of` and `stream` give heads."""
 
     def __init__(self) -> None:
-        self._date = b""
         self._kept: dict[tuple[int, bytes, bytes, int], bytes] = {}
+        self.date(b"Thu, 01 Jan 1970 00:00:00 GMT")
 
     def date(self, text: bytes) -> None:
         """The Date of all answers until the next call, as an IMF-fixdate."""
         self._date = text
         self._kept.clear()
+        self._ok = self._render(200, JSON, b"", 0) + b"Content-Length: "
 
     def of(self, status: int, type: bytes, extra: bytes, persistence: int) -> bytes:
         """A head that lacks only the length: it ends in `Content-Length: `. `persistence`: 0 the connection goes on
         (HTTP/1.1), 1 it is closed, 2 it goes on although it is HTTP/1.0."""
+        if status == 200 and type is JSON and not extra and not persistence:
+            return self._ok
         key = (status, type, extra, persistence)
         head = self._kept.get(key)
         if head is None:

@@ -27,13 +27,12 @@ from typing import Any, Protocol, cast
 
 from fastsse import _framing, jsonrpc, pages
 from fastsse.config import Config
-from fastsse.connection import Connection
+from fastsse.connection import Connection, Home
 from fastsse.dispatch import Dispatch
 from fastsse.endpoint import Endpoint
 from fastsse.errors import CloseReason, ConfigError, RequestRefused
 from fastsse.events import Broadcast
 from fastsse.handler import Catalog, Handler
-from fastsse.responses import Heads
 from fastsse.security import Guard
 from fastsse.session import Clocks
 from fastsse.shards import Audience, Table
@@ -71,26 +70,20 @@ def raise_file_limit() -> int:
     return 1_000_000 if soft == resource.RLIM_INFINITY else soft
 
 
-class Server:
+class Server(Home):
     """`async with Server(app, config) as server:` listens inside, and stops on the way out.
 
     `url`: where it can be reached on this machine. `hosts` and `origins`: what the guards accept.
     """
 
     def __init__(self, app: Application, config: Config | None = None) -> None:
+        config = config or Config()
+        clocks = Clocks(config.session_init, config.session_lost, config.stream_lost, config.session_idle)
+        ring = RingLimits(config.ring_bytes, config.ring_events, config.ring_age)
+        table = Table(config.shards, config.max_sessions, clocks, ring, lambda: secrets.randbits(90))
+        super().__init__(config, table, Stats(time.time()), time.monotonic)
         self.app = app
-        self.config = config = config or Config()
-        self.draining = False
-        self.stats = Stats(time.time())
-        self.heads = Heads()
         self.addresses: list[str] = []
-        self.table = Table(
-            config.shards,
-            config.max_sessions,
-            Clocks(config.session_init, config.session_lost, config.stream_lost, config.session_idle),
-            RingLimits(config.ring_bytes, config.ring_events, config.ring_age),
-            lambda: secrets.randbits(90),
-        )
         sockets, loopback = _bind(config)
         self._sockets = sockets
         self._guard = Guard(config, loopback)
@@ -101,8 +94,6 @@ class Server:
         files = raise_file_limit() - RESERVE
         self._max_connections = max(files, 16)
         self._max_streams = config.max_streams or max(files - files // 8, 8)
-        self.dispatch: Dispatch
-        self.now = time.monotonic
         self._servers: list[asyncio.Server] = []
         self._dirty: list[Connection] = []
         self._spreading: deque[tuple[Event, int]] = deque()
@@ -119,13 +110,13 @@ class Server:
         loop = asyncio.get_running_loop()
         config = self.config
         pool = ThreadPoolExecutor(config.threads or min(32, (os.cpu_count() or 1) + 4), thread_name_prefix="fastsse")
-        self.dispatch = Dispatch(self.app, config, self.stats, loop, pool, time.monotonic)
+        self.dispatch = Dispatch(self.app, config, self.stats, loop, pool, self.clock)
         if self.app.lifespan is not None:
             self.dispatch.lifespan = await self._stack.enter_async_context(self.app.lifespan(self.app))
         self._pool = pool
         self.app.attach(self)
         self._set_date()
-        self._due = time.monotonic() + 1 / config.shards
+        self._due = self.clock() + 1 / config.shards
         self._tick = loop.call_later(1 / config.shards, self._sweep)
         for sock in self._sockets:
             server = await loop.create_server(
@@ -182,10 +173,10 @@ class Server:
 
     async def _drain(self) -> int:
         running = self.dispatch.running
-        end = time.monotonic() + self.config.drain_timeout
-        while running and time.monotonic() < end:
+        end = self.clock() + self.config.drain_timeout
+        while running and self.clock() < end:
             await asyncio.wait(
-                [context._task for context in running if context._task], timeout=max(0.0, end - time.monotonic())
+                [context._task for context in running if context._task], timeout=max(0.0, end - self.clock())
             )
             self._flush()
         cut = len(running)
@@ -233,7 +224,7 @@ class Server:
 
     def _flush(self) -> None:
         dirty, self._dirty = self._dirty, []
-        now = time.monotonic()
+        now = self.clock()
         for connection in dirty:
             connection.flush(now)
 
@@ -273,7 +264,7 @@ class Server:
     # --- the tick
 
     def _sweep(self) -> None:
-        now = time.monotonic()
+        now = self.clock()
         table = self.table
         shards = len(table.shards)
         self.stats.loop_lag = max(0.0, now - self._due)
@@ -284,7 +275,7 @@ class Server:
         if now - self._second >= 1.0:
             self._second = now
             self._set_date()
-        self._due = time.monotonic() + 1 / shards
+        self._due = self.clock() + 1 / shards
         self._tick = self.dispatch.loop.call_later(1 / shards, self._sweep)
 
     def _set_date(self) -> None:

@@ -19,6 +19,7 @@ from fastsse import _framing, errors, jsonrpc
 from fastsse._framing import Head
 from fastsse.config import Config
 from fastsse.decision import ACCEPTED, Accepts, Call, Decision, Listen, Reply
+from fastsse.errors import McpError
 from fastsse.handler import Answer, Catalog, ParamHeader, Request, Result
 from fastsse.jsonrpc import ENVELOPE, UNSET, Message, Meta, Params
 from fastsse.questions import Question
@@ -132,7 +133,7 @@ class Stateless:
         assert method is not UNSET and meta is not None
         name = ""
         field = NAMED.get(method)
-        if field is not None and not isinstance(params, errors.McpError):
+        if field is not None and not isinstance(params, McpError):
             found = params.name if field == "name" else params.uri
             if found is not UNSET:
                 name = found
@@ -141,11 +142,11 @@ class Stateless:
             method in ("server/discover", "subscriptions/listen") or self.catalog.serves(method)
         ):
             raise errors.MethodNotFound(method, {"supported": list(MODERN)} if method == "initialize" else None)
-        if isinstance(params, errors.McpError):
+        if isinstance(params, McpError):
             raise params
         if field is not None and not name:
             raise errors.InvalidParams(f"params.{field} is required")
-        arguments = b"" if params.arguments is UNSET else bytes(params.arguments)
+        arguments = jsonrpc.arguments_of(params)
         if method == "tools/call":
             mirrored = self.catalog.param_headers(name)
             if mirrored:
@@ -164,9 +165,9 @@ class Stateless:
         request = Request(
             id,
             method,
-            b"" if message.params is UNSET else bytes(message.params),
+            message.params,
             name,
-            b"" if arguments == b"null" else arguments,
+            arguments,
             meta,
             R5,
             None,
@@ -186,7 +187,7 @@ class Stateless:
                 errors.HEADER_MISMATCH, f"Mcp-Name is {said.decode('latin-1')[:80]}, but the message names {name[:80]}"
             )
 
-    def _param_headers(self, head: Head, mirrored: tuple[ParamHeader, ...], arguments: bytes) -> None:
+    def _param_headers(self, head: Head, mirrored: tuple[ParamHeader, ...], arguments: bytes | jsonrpc.Raw) -> None:
         """Every annotated argument must be mirrored, and mirrored as it is (reference §2.3)."""
         found = jsonrpc.value(arguments) if arguments else {}
         for one in mirrored:

@@ -13,6 +13,7 @@ from fastsse import _framing, errors, jsonrpc
 from fastsse._framing import Head
 from fastsse.config import Config
 from fastsse.decision import ACCEPTED, Accepts, Batch, Call, Decision, Listen, Reply
+from fastsse.errors import McpError
 from fastsse.handshake import Handshake, full_table, refuse_twice, unread
 from fastsse.jsonrpc import UNSET, Message, Params
 from fastsse.revisions import HANDSHAKE, REVISIONS, WITHOUT_HEADER, Revision
@@ -89,7 +90,7 @@ class Streamable:
             rules.notification(message, session)
             return ACCEPTED
         try:
-            if isinstance(params, errors.McpError):
+            if isinstance(params, McpError):
                 raise params
             if session is not None:
                 if session.streams is not None and session.full:

@@ -49,6 +49,11 @@ class Load:
     detail: dict[str, float]
     first_wrong: str = ""
 
+    @property
+    def busy(self) -> float:
+        """Share of its core that the generator itself used; near 1 it was the bottleneck."""
+        return self.cpu_seconds / self.seconds
+
 
 class GeneratorError(Exception):
     """A generator ended or fell silent; the text is what it printed."""
@@ -106,7 +111,7 @@ class Program:
 def lanes(target: Running, wire: str, count: int, call: Call | None = None) -> Iterator[Program]:
     """`count` callers with one call at a time each; commands as in bench/load/calls.c."""
     call = call or Call(expect=target.server.expect)
-    where = ("127.0.0.1", str(target.port), wire, target.path(wire))
+    where = (target.host, str(target.port), wire, target.path(wire))
     program = Program("calls", *where, str(count), call.tool, call.arguments, call.expect)
     try:
         yield program
@@ -121,7 +126,7 @@ def streams(target: Running, wire: str, count: int, trigger: bytes = b"", marker
         prepared.write(trigger)
         prepared.flush()
         fan = (prepared.name, marker) if trigger else ()
-        program = Program("streams", "127.0.0.1", str(target.port), wire, target.path(wire), str(count), *fan)
+        program = Program("streams", target.host, str(target.port), wire, target.path(wire), str(count), *fan)
         try:
             yield program
         finally:

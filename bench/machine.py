@@ -5,6 +5,7 @@ and its children; memory is what the process has for itself (`Private_*` of smap
 nor the kernel's socket buffers count. Called by every suite; knows nothing of servers or of MCP.
 """
 
+import contextlib
 import os
 import platform
 import shutil
@@ -74,6 +75,18 @@ def private_bytes(pid: int) -> int:
     return total
 
 
+def listener(port: int) -> int:
+    """The process of this machine that listens on the port, the topmost where several do; 0 when there is none."""
+    inodes = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in _read(table).splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                inodes.add(f"socket:[{fields[9]}]")
+    owners = {int(pid) for pid in _entries("/proc") if pid.isdigit() and inodes & set(_links(f"/proc/{pid}/fd"))}
+    return next((pid for pid in sorted(owners) if _parent(pid) not in owners), 0)
+
+
 def core_busy(core: int) -> tuple[float, float]:
     """Seconds the core has been busy, and seconds in all, since boot."""
     for line in _read("/proc/stat").splitlines():
@@ -133,6 +146,16 @@ def _entries(path: str) -> list[str]:
         return os.listdir(path)
     except OSError:  # the process ended meanwhile
         return []
+
+
+def _links(folder: str) -> Iterator[str]:
+    for entry in _entries(folder):
+        with contextlib.suppress(OSError):  # closed meanwhile
+            yield os.readlink(f"{folder}/{entry}")
+
+
+def _parent(pid: int) -> int:
+    return int((_read(f"/proc/{pid}/stat").rpartition(")")[2].split() or ["", "0"])[1])
 
 
 def _read(path: str) -> str:

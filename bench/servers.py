@@ -65,8 +65,9 @@ class Running:
     """A server that listens."""
 
     server: Server
-    pid: int
+    pid: int  # 0: not a process of this machine
     port: int
+    host: str = "127.0.0.1"
 
     def path(self, wire: str) -> str:
         return self.server.path_of(wire)

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from bench import machine, servers
 from bench.floor.answers import MARKER
@@ -132,7 +133,7 @@ def calls_pair(plan: Plan, notes: Notes) -> Iterator[Row]:
                         program = inner.enter_context(lanes(target, subject.wire, count, subject.call))
                         if (load := closed(program, WARM_UP)).wrong:
                             raise GeneratorError(f"{load.wrong} wrong answers, first: {load.first_wrong}")
-                        runs[target] = _closed(program, plan.seconds)
+                        runs[target] = partial(closed, program, plan.seconds)
                 yield from _rounds("calls-pair", f"{count} sessions", runs, plan, notes)
 
 
@@ -145,7 +146,7 @@ def _with_wrk(suite: str, subjects: list[Subject], plan: Plan, notes: Notes) -> 
                 with _excused(suite, subject.server, notes):
                     wrk = Wrk(target, subject.wire, count, subject.call)
                     wrk.warm_up(WARM_UP)
-                    runs[target] = _measured(wrk, plan.seconds)
+                    runs[target] = partial(wrk.measure, plan.seconds)
             yield from _rounds(suite, f"{count} connections", runs, plan, notes)
 
 
@@ -166,7 +167,7 @@ def fan_out_suite(plan: Plan, notes: Notes) -> Iterator[Row]:
                 target = stack.enter_context(servers.running(server, wire))
                 trigger = _trigger(target, tool)
                 program = stack.enter_context(streams(target, wire, count, trigger, MARKER))
-                runs[target] = _fan_out(program, plan.seconds)
+                runs[target] = partial(fan_out, program, plan.seconds)
                 runs[target]()  # a warm-up, and the proof that every stream gets its event
             yield from _rounds("fan-out", f"{count} streams", runs, plan, notes)
 
@@ -229,7 +230,7 @@ def beside_idle(plan: Plan, notes: Notes) -> Iterator[Row]:
                 stack.enter_context(streams(target, "sse", held))
             wrk = Wrk(target, "session", BESIDE_CONNECTIONS)
             wrk.warm_up(WARM_UP)
-            runs[target] = _measured(wrk, plan.seconds)
+            runs[target] = partial(wrk.measure, plan.seconds)
         yield from _rounds("beside-idle", f"{count} streams", runs, plan, notes)
 
 
@@ -247,7 +248,7 @@ def beside_fan_out(plan: Plan, notes: Notes) -> Iterator[Row]:
             caller = stack.enter_context(lanes(target, "session", BESIDE_CONNECTIONS))
             open_loop(caller, BESIDE_RATE, WARM_UP)
             runs: dict[Running, Callable[[], Load]] = {
-                quiet: _open(caller, plan.seconds),
+                quiet: partial(open_loop, caller, BESIDE_RATE, plan.seconds),
                 busy: _open_beside(caller, receiver, plan.seconds),
             }
             yield from _rounds("beside-fan-out", f"{count} streams", runs, plan, notes)
@@ -290,7 +291,7 @@ def figures_of(spent: Cost) -> dict[str, float]:
         "work": load.work,
         "wrong": load.wrong,
         "server_busy": spent.server_cpu / spent.wall,
-        "load_busy": load.cpu_seconds / load.seconds,
+        "load_busy": load.busy,
         "foreign": spent.foreign,
         **load.latency,
     }
@@ -339,22 +340,6 @@ def _trigger(target: Running, tool: str) -> bytes:
     if tool:
         return tool_call(target, "plain", Call(tool=tool, arguments="{}", expect=""))
     return b"POST /fan HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n"
-
-
-def _measured(wrk: Wrk, seconds: float) -> Callable[[], Load]:
-    return lambda: wrk.measure(seconds)
-
-
-def _closed(program: Program, seconds: float) -> Callable[[], Load]:
-    return lambda: closed(program, seconds)
-
-
-def _fan_out(program: Program, seconds: float) -> Callable[[], Load]:
-    return lambda: fan_out(program, seconds)
-
-
-def _open(program: Program, seconds: float) -> Callable[[], Load]:
-    return lambda: open_loop(program, BESIDE_RATE, seconds)
 
 
 def _open_beside(caller: Program, receiver: Program, seconds: float) -> Callable[[], Load]:

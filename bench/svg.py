@@ -65,14 +65,14 @@ def curves(title: str, across: str, up: str, lines: Sequence[Curve]) -> str:
         )
 
     out = [_text(16, 28, title, 16, weight="600")]
-    for power in range(math.ceil(x_axis[0]), math.floor(x_axis[1]) + 1):
-        x, _ = place(10**power, 10 ** y_axis[0])
+    for tick in _ticks(*x_axis):
+        x, _ = place(tick, 10 ** y_axis[0])
         out.append(f"<line x1='{x:.1f}' y1='{top}' x2='{x:.1f}' y2='{top + height}' stroke='#e3e6ec'/>")
-        out.append(_text(x, top + height + 18, short(10**power), 12, anchor="middle"))
-    for power in range(math.ceil(y_axis[0]), math.floor(y_axis[1]) + 1):
-        _, y = place(10 ** x_axis[0], 10**power)
+        out.append(_text(x, top + height + 18, short(tick), 12, anchor="middle"))
+    for tick in _ticks(*y_axis):
+        _, y = place(10 ** x_axis[0], tick)
         out.append(f"<line x1='{left}' y1='{y:.1f}' x2='{left + width}' y2='{y:.1f}' stroke='#e3e6ec'/>")
-        out.append(_text(left - 8, y + 4, short(10**power), 12, anchor="end"))
+        out.append(_text(left - 8, y + 4, short(tick), 12, anchor="end"))
     out.append(f"<rect x='{left}' y='{top}' width='{width}' height='{height}' fill='none' stroke='#9aa3b2'/>")
     for i, line in enumerate(lines):
         colour = _PALETTE[i % len(_PALETTE)]
@@ -102,6 +102,13 @@ def _decades(values: Sequence[float]) -> tuple[float, float]:
     """The range of an axis, in powers of ten, a little wider than the values."""
     low, high = math.log10(min(values)), math.log10(max(values))
     return low - 0.1, max(high + 0.1, low + 0.5)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Powers of ten within an axis; on a short one also their doubles and fives."""
+    steps = (1, 2, 5) if high - low < 2.5 else (1,)
+    ticks = [step * 10.0**power for power in range(math.floor(low), math.ceil(high) + 1) for step in steps]
+    return [tick for tick in ticks if low <= math.log10(tick) <= high]
 
 
 def _text(

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from fastsse.responses import JSON
+from fastsse import _framing
+from fastsse.responses import EVENTS, JSON
 
 if TYPE_CHECKING:
     from fastsse._framing import Head
@@ -180,6 +181,13 @@ def accepts(accept: bytes | None) -> Accepts:
         elif media.strip():
             other = True
     return Accepts(sse, sse and not other)
+
+
+def answer(body: bytes, accepts: Accepts, status: int = 200) -> Reply:
+    """A finished JSON-RPC response: as JSON, or as one event for a client that reads nothing else."""
+    if accepts.only_sse and status == 200:
+        return Reply(status, _framing.event(body, b"message"), EVENTS)
+    return Reply(status, body)
 
 
 def wants_events(head: Head) -> bool:

@@ -41,6 +41,9 @@ ROUTES = {
     b"/metrics": METRICS,
 }
 NAMES: dict[int | None, str] = {route: path.decode() for path, route in ROUTES.items() if path != b"/messages"}
+MODERN_NAMES = frozenset(name.encode() for name in MODERN)
+CALLS = NAMES[MCP]
+"""The route of every call that is answered on its own connection."""
 ALLOWED = {MCP: b"GET, HEAD, POST, DELETE, OPTIONS", MESSAGE: b"POST, OPTIONS"}
 READING = b"GET, HEAD, OPTIONS"
 FORWARDING = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via")
@@ -120,7 +123,7 @@ class Endpoint:
                 want="/mcp, /sse, /docs",
                 setting="public_url",
             )
-        if method == b"POST" and (route == MCP or route == MESSAGE):
+        if method == b"POST" and route in (MCP, MESSAGE):
             self._check_body(head)
             return None
         if method == b"GET" or method == b"HEAD":
@@ -177,7 +180,7 @@ class Endpoint:
         """A session's stream, or guide C's: EventSource cannot send MCP-Protocol-Version, every SDK client does."""
         if head.method == b"HEAD":
             return Reply(200, b"", b"text/event-stream")
-        if head.session_id is None or _modern(head.protocol_version):
+        if head.session_id is None or (_modern(head.protocol_version) and not self._lives(head)):
             if head.protocol_version is not None:
                 raise errors.RequestRefused(
                     405,
@@ -238,7 +241,7 @@ class Endpoint:
             reads = accepts(accept)
             if len(self._accepts) < KEPT:
                 self._accepts[accept] = reads
-        if body[:1] == b"[":
+        if body[:1] != b"{" and body.lstrip()[:1] == b"[":
             if _modern(head.protocol_version):
                 raise errors.RequestRefused(400, "array", "Invalid request: one message per POST", want="a JSON object")
             return self.streamable.post_array(head, body, now)
@@ -262,13 +265,14 @@ class Endpoint:
             return False
         # A modern header without envelope: initialize is a handshake whatever its header says, a live session
         # knows its revision (clients that never downgrade the header), everything else lacks its envelope.
-        if method == "initialize" or (head.session_id is not None and self.table.find(head.session_id) is not None):
-            return False
-        return True
+        return not (method == "initialize" or self._lives(head))
+
+    def _lives(self, head: Head) -> bool:
+        return head.session_id is not None and self.table.find(head.session_id) is not None
 
     def _message(self, head: Head, body: bytes, now: float) -> Decision:
         session = self.httpsse.find(head)
-        if body[:1] == b"[":
+        if body.startswith(b"["):
             raise errors.RequestRefused(400, "array", "Invalid request: one message per POST", want="a JSON object")
         message = jsonrpc.decode(body)
         params: Params | errors.McpError
@@ -327,4 +331,4 @@ class Endpoint:
 
 def _modern(version: bytes | None) -> bool:
     """A version header that is not a handshake revision's: known modern, or newer than we know."""
-    return version is not None and version.decode("latin-1") in MODERN
+    return version is not None and version in MODERN_NAMES

@@ -7,7 +7,7 @@ from the session's row in `revisions`. Spec: basic/lifecycle, basic/utilities, s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from fastsse import _framing, errors, jsonrpc
@@ -96,8 +96,8 @@ class Handshake:
                 page = self.listing(method, None if params.cursor is UNSET else params.cursor, revision)
                 if page is not None:
                     return page
-        if not self.catalog.serves(method):
-            raise errors.MethodNotFound(method)
+            if not self.catalog.serves(method):
+                raise errors.MethodNotFound(method)
         meta = params.meta
         request = Request(
             id,
@@ -254,19 +254,16 @@ def unread(config: Config) -> errors.RequestRefused:
     )
 
 
-def refuse_twice(session: Session, id: bytes, config: Config) -> None:
-    """Refuses an id that is in flight already, and more calls at once than a session may have."""
-    calls = session.calls
-    if not calls:
-        return
-    if id in calls:
+def refuse_twice(running: Collection[bytes], id: bytes, config: Config) -> None:
+    """Refuses an id that is in flight already, and more calls at once than one client may have."""
+    if id in running:
         raise errors.McpError(errors.INVALID_REQUEST, f"Invalid request: id {id.decode()} is in flight already")
-    if len(calls) >= config.max_calls:
+    if len(running) >= config.max_calls:
         raise errors.RequestRefused(
             503,
             "too_many_calls",
-            "Too many calls in flight in this session",
-            saw=len(calls),
+            "Too many calls in flight",
+            saw=len(running),
             want=f"at most {config.max_calls}",
             setting="max_calls",
             code=errors.SERVER_ERROR,

@@ -112,7 +112,8 @@ class HttpSse:
             if message.method == "initialize":
                 session.revision, session.capabilities, done = rules.initialize(message)
             else:
-                refuse_twice(session, id, self.config)
+                if session.calls:
+                    refuse_twice(session.calls, id, self.config)
                 found = rules.request(message, id, params, session, session.revision, head)
                 if not isinstance(found, bytes):
                     session.accept(now)

@@ -12,11 +12,12 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from fastsse import errors
+from fastsse import _framing, errors
 
 __all__ = [
-    "ENVELOPE", "NO_PARAMS", "UNSET", "Message", "Meta", "Params", "Raw", "UnsetType", "arguments_of", "canonical", "decode", "decode_array",
-    "decode_params", "encode", "error_object", "meta_of", "object_of", "read_id", "read_token", "value",
+    "ENVELOPE", "NO_PARAMS", "UNSET", "Message", "Meta", "Params", "Raw", "UnsetType", "arguments_of", "canonical",
+    "decode", "decode_array", "decode_params", "encode", "error_object", "meta_of", "object_of", "read_id",
+    "read_token", "value",
 ]  # fmt: skip
 
 ENVELOPE = "io.modelcontextprotocol/"
@@ -63,9 +64,9 @@ class _OnlyMeta(msgspec.Struct, gc=False):
 NO_PARAMS = Params()
 NULL = Raw(b"null")
 
-_message = msgspec.json.Decoder(Message)
+_message = msgspec.json.Decoder(Message).decode
 _messages = msgspec.json.Decoder(list[Raw])
-_params = msgspec.json.Decoder(Params)
+_params = msgspec.json.Decoder(Params).decode
 _only_meta = msgspec.json.Decoder(_OnlyMeta)
 _anything = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
@@ -83,7 +84,7 @@ def _broken(error: Exception) -> errors.McpError:
 def decode(body: bytes | Raw) -> Message:
     """The one message in `body`. Raises McpError -32700 (not JSON) or -32600 (not a JSON-RPC message)."""
     try:
-        return _message.decode(body)
+        return _message(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise _broken(error) from None
 
@@ -101,7 +102,7 @@ def decode_params(params: Raw | UnsetType) -> Params:
     if params is UNSET:
         return NO_PARAMS
     try:
-        return _params.decode(params)
+        return _params(params)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise errors.InvalidParams(f"Invalid params: {error}") from None
 
@@ -124,7 +125,7 @@ def read_id(raw: Raw | UnsetType) -> bytes | None:
     """
     if raw is UNSET:
         return None
-    text = bytes(raw)
+    text = _framing.text(raw)
     first = text[0]
     if first == 0x22:
         if b"\\" in text:
@@ -146,7 +147,7 @@ def read_token(raw: Raw | UnsetType) -> bytes | None:
     """A progress token's JSON text; None when there is none or it is neither string nor number."""
     if raw is UNSET:
         return None
-    text = bytes(raw)
+    text = _framing.text(raw)
     return text if text[0] in b'"-0123456789' else None
 
 

@@ -69,7 +69,7 @@ def ping() -> Question:
 
 
 def check(question: Question, capabilities: Mapping[str, Any] | None, revision: Revision) -> None:
-    """Raises ClientLacks when the client has not declared what the question needs (or its revision has no such thing)."""
+    """Raises ClientLacks when the client has not declared what the question needs, or its revision does not know it."""
     if not question.capability:
         return
     kind, *detail = question.capability

@@ -10,6 +10,10 @@ from http import HTTPStatus
 
 REASONS = {int(status): status.phrase.encode() for status in HTTPStatus}
 JSON = b"application/json"
+EVENTS = b"text/event-stream"
+UNBUFFERED = b"Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n"
+"""Lines of every answer that is an event stream: no proxy may keep it back, compress it or store it."""
+
 KEPT = 128
 """Rendered heads that are kept: a few statuses times a few origins."""
 
@@ -47,9 +51,8 @@ class Heads:
         return (
             self._render(
                 200,
-                b"text/event-stream",
-                b"Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n"
-                + (b"Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n" if chunked else b"Connection: close\r\n")
+                EVENTS,
+                (b"Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n" if chunked else b"Connection: close\r\n")
                 + extra,
                 0,
             )
@@ -60,6 +63,8 @@ class Heads:
         lines = b"HTTP/1.1 %d %b\r\nDate: %b\r\n" % (status, REASONS.get(status, b"Unknown"), self._date)
         if type:
             lines += b"Content-Type: %b\r\n" % type
+        if type == EVENTS:
+            lines += UNBUFFERED
         if persistence:
             lines += b"Connection: close\r\n" if persistence == 1 else b"Connection: keep-alive\r\n"
         return lines + extra

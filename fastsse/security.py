@@ -146,11 +146,9 @@ class Guard:
         return lines
 
     def _accepts_origin(self, origin: str, host: str) -> bool:
-        if origin == "null" or "://" not in origin:
-            return False
         if self.any_origin or origin in self.allowed_origins or origin == self.public_origin:
             return True
-        if self.production:
+        if self.production or "://" not in origin:
             return False
         authority = urlsplit(origin).netloc
         name = _split(authority)[0]
@@ -163,15 +161,12 @@ class Guard:
         """The further lines of an answer to OPTIONS. `asked`: Access-Control-Request-Headers; `Mcp-Param-*` has no
         wildcard form, so those that are asked for are allowed by name."""
         names = HEADERS
-        for name in (asked or b"").split(b","):
-            name = name.strip()
+        for name in map(bytes.strip, (asked or b"").split(b",")):
             if name.lower().startswith(b"mcp-param-") and name.replace(b"-", b"").isalnum() and len(names) < 2000:
                 names += b", " + name
-        return (
-            b"%bAccess-Control-Allow-Methods: %b\r\nAccess-Control-Allow-Headers: %b\r\nAccess-Control-Max-Age: 86400\r\n"
-            % (
-                lines,
-                METHODS,
-                names,
-            )
+        return b"%bAccess-Control-Allow-Methods: %b\r\nAccess-Control-Allow-Headers: %b\r\n%b" % (
+            lines,
+            METHODS,
+            names,
+            b"Access-Control-Max-Age: 86400\r\n",
         )

@@ -33,7 +33,8 @@ LEVELS = {
 """Log levels by severity (RFC 5424, MCP server/utilities/logging)."""
 
 ENDED_STREAMS = 16
-"""Finished POST streams that one session keeps for clients that missed the end; a browser's six connections, twice and some."""
+"""Finished POST streams that one session keeps for clients that missed the end; twice a browser's six connections, and
+some."""
 
 
 class Clocks:
@@ -70,8 +71,9 @@ class Session:
     """One session. `id` is the text the client repeats; `pair` says that it lives on `/sse`."""
 
     __slots__ = (
-        "asked", "calls", "capabilities", "clocks", "created", "id", "log_level", "lost_at", "next_ask", "next_stream", "pair",
-        "place", "principal", "ready", "revision", "ring", "state", "stream", "streams", "subscriptions", "table", "touched",
+        "asked", "calls", "capabilities", "clocks", "created", "id", "log_level", "lost_at", "next_ask", "next_stream",
+        "pair", "place", "principal", "ready", "revision", "ring", "state", "stream", "streams", "subscriptions",
+        "table", "touched",
     )  # fmt: skip
 
     def __init__(
@@ -167,7 +169,8 @@ class Session:
             self.streams = {}
         finished = [n for n, other in self.streams.items() if other.ended and other.buffer is None]
         if len(finished) >= ENDED_STREAMS:
-            del self.streams[finished[0]]
+            read = [n for n in finished if self.streams[n].read]
+            del self.streams[(read or finished)[0]]
         self.streams[number] = stream
         return stream
 

@@ -18,10 +18,10 @@ from typing import Any
 from fastsse import _framing, errors, jsonrpc
 from fastsse._framing import Head
 from fastsse.config import Config
-from fastsse.decision import ACCEPTED, Accepts, Call, Decision, Listen, Reply
+from fastsse.decision import ACCEPTED, Accepts, Call, Decision, Listen, Reply, answer
 from fastsse.errors import McpError
 from fastsse.handler import Answer, Catalog, ParamHeader, Request, Result
-from fastsse.jsonrpc import ENVELOPE, UNSET, Message, Meta, Params
+from fastsse.jsonrpc import ENVELOPE, UNSET, Message, Meta, Params, Raw
 from fastsse.questions import Question
 from fastsse.revisions import MODERN, R5
 from fastsse.session import LEVELS, covers
@@ -38,6 +38,7 @@ KINDS = {
     "promptsListChanged": "notifications/prompts/list_changed",
     "resourcesListChanged": "notifications/resources/list_changed",
 }
+NO_CAPABILITIES = Raw(b"{}")
 COMPLETE = b'{"resultType":"complete"'
 SENTINEL = b"=?base64?"
 SENTINEL_END = b"?="
@@ -130,7 +131,8 @@ class Stateless:
         accepts: Accepts,
     ) -> Decision:
         method = message.method
-        assert method is not UNSET and meta is not None
+        assert method is not UNSET
+        assert meta is not None
         name = ""
         field = NAMED.get(method)
         if field is not None and not isinstance(params, McpError):
@@ -151,16 +153,16 @@ class Stateless:
             mirrored = self.catalog.param_headers(name)
             if mirrored:
                 self._param_headers(head, mirrored, arguments)
-        capabilities = jsonrpc.object_of(meta.capabilities) if meta.capabilities != b"{}" else {}
+        capabilities = {} if meta.capabilities == NO_CAPABILITIES else jsonrpc.object_of(meta.capabilities)
         self._log_level(meta)
         if method == "subscriptions/listen":
             return self._listen(message, id, accepts)
         if method == "server/discover":
-            return Reply(200, _framing.result(id, self._discover()))
+            return answer(_framing.result(id, self._discover()), accepts)
         if method in LISTS:
             page = self._listing(method, None if params.cursor is UNSET else params.cursor)
             if page is not None:
-                return Reply(200, _framing.result(id, page))
+                return answer(_framing.result(id, page), accepts)
         self._needs(method, name, capabilities)
         request = Request(
             id,
@@ -274,8 +276,8 @@ class Stateless:
             raise errors.InvalidParams("params.notifications.resourceSubscriptions must be an array of URIs")
         if uris is not None and len(uris) > self.config.max_subscriptions:
             raise errors.InvalidParams(
-                f"params.notifications.resourceSubscriptions names {len(uris)} resources, at most {self.config.max_subscriptions} are"
-                " allowed (setting max_subscriptions)"
+                f"params.notifications.resourceSubscriptions names {len(uris)} resources, at most"
+                f" {self.config.max_subscriptions} are allowed (setting max_subscriptions)"
             )
         self.check_room()
         capabilities = self.catalog.capabilities(R5)

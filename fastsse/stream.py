@@ -66,6 +66,7 @@ class EventStream:
         "mark_time",
         "owner",
         "prefix",
+        "pushed",
         "ring",
         "ring_bytes",
         "seq",
@@ -76,6 +77,7 @@ class EventStream:
         self.limits = limits
         self.owner = owner
         self.seq = 0
+        self.pushed = 0  # events up to this one were given to a buffer
         self.delivered = 0  # events up to this one were handed to a transport
         self.ring: deque[tuple[int, bytes, int]] | None = None
         self.ring_bytes = 0
@@ -86,8 +88,23 @@ class EventStream:
 
     @property
     def full(self) -> bool:
-        """Unread replies have filled the ring."""
-        return self.limits is not None and self.ring_bytes > self.limits.bytes
+        """Unread replies have filled the ring; what was read since the last event gives way first."""
+        if self.limits is None or self.ring_bytes <= self.limits.bytes:
+            return False
+        self._settle()
+        self._trim()
+        return self.ring_bytes > self.limits.bytes
+
+    @property
+    def read(self) -> bool:
+        """Everything that was sent has left, as far as we can know."""
+        return self.delivered >= self.seq
+
+    def _settle(self) -> None:
+        """What no longer waits here was handed to a transport that takes more: it counts as read."""
+        buffer = self.buffer
+        if buffer is not None and not buffer.frames and not buffer.paused:
+            self.delivered = self.pushed
 
     def send(self, frame: bytes, kind: int = NOTICE, key: object = None) -> None:
         """Sends one event (a frame without `id:`): numbers it, keeps it, and pushes it to the reader."""
@@ -95,25 +112,31 @@ class EventStream:
         if self.limits is not None:
             if buffer is None and kind != REPLY and self.full:
                 return
-            if buffer is not None and not buffer.frames:
-                self.delivered = self.seq
+            self._settle()
             self.seq += 1
             frame = b"id: %b%d\n%b" % (self.prefix, self.seq, frame)
             self._keep(frame, kind)
         if buffer is not None:
             buffer.push(frame, kind, key)
+            if not buffer.refuses:
+                self.pushed = self.seq
 
     def prime(self, retry_ms: int) -> None:
         """An event with an id and no data, so that the client can come back to this stream (2025-11-25)."""
         self.send(b"retry: %d\ndata: \n\n" % retry_ms)
 
     def _keep(self, frame: bytes, kind: int) -> None:
-        ring, limits = self.ring, self.limits
-        assert limits is not None
-        if ring is None:
-            ring = self.ring = deque()
-        ring.append((self.seq, frame, kind))
+        if self.ring is None:
+            self.ring = deque()
+        self.ring.append((self.seq, frame, kind))
         self.ring_bytes += len(frame)
+        self._trim()
+
+    def _trim(self) -> None:
+        """Evicts what is over the limits, from the oldest on, as far as that is allowed."""
+        ring, limits = self.ring, self.limits
+        assert ring is not None
+        assert limits is not None
         while self.ring_bytes > limits.bytes or len(ring) > limits.events:
             if not self._evict_oldest(ring):
                 break
@@ -130,6 +153,7 @@ class EventStream:
         """Lets go of events that are older than the ring's age; called about once a second."""
         if self.limits is None or not self.ring or now - self.mark_time < self.limits.age:
             return
+        self._settle()
         while self.ring and self.ring[0][0] <= self.mark_seq and self._evict_oldest(self.ring):
             pass
         self.mark_seq, self.mark_time = self.seq, now
@@ -147,19 +171,26 @@ class EventStream:
         if self.buffer is not None:
             self.buffer.end(CloseReason.REPLACED)
         self.buffer = buffer
-        if after is not None and self.ring:
-            for seq, frame, kind in self.ring:
-                if seq > after:
-                    buffer.push(frame, kind)
+        if after is None:
+            self.pushed = self.seq
+        else:
+            self.pushed = self.delivered = after
+            self._replay(buffer, after)
         if self.ended:
             buffer.end(CloseReason.ANSWERED)
+
+    def _replay(self, buffer: WriteBuffer, after: int) -> None:
+        for seq, frame, kind in self.ring or ():
+            if seq > after:
+                buffer.push(frame, kind)
+                if not buffer.refuses:
+                    self.pushed = seq
 
     def detach(self, buffer: WriteBuffer, now: float) -> None:
         """The reader is gone (if it still is this one)."""
         if self.buffer is not buffer:
             return
-        if not buffer.frames:
-            self.delivered = self.seq
+        self._settle()
         self.buffer = None
         if self.owner is not None:
             self.owner.stream_lost(self, now)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from fastsse import _framing, errors, jsonrpc
 from fastsse._framing import Head
 from fastsse.config import Config
-from fastsse.decision import ACCEPTED, Accepts, Batch, Call, Decision, Listen, Reply
+from fastsse.decision import ACCEPTED, Accepts, Batch, Call, Decision, Listen, Reply, answer
 from fastsse.errors import McpError
 from fastsse.handshake import Handshake, full_table, refuse_twice, unread
 from fastsse.jsonrpc import UNSET, Message, Params
@@ -55,6 +55,8 @@ class Streamable:
         version = head.protocol_version
         if version is None:
             return WITHOUT_HEADER if session is None else session.revision
+        if session is not None and version == session.revision.wire:
+            return session.revision
         named = REVISIONS.get(version.decode("latin-1"))
         if named is None:
             raise errors.RequestRefused(
@@ -90,31 +92,21 @@ class Streamable:
             rules.notification(message, session)
             return ACCEPTED
         try:
-            if isinstance(params, McpError):
+            if not isinstance(params, Params):
                 raise params
             if session is not None:
                 if session.streams is not None and session.full:
                     raise unread(self.config)
-                refuse_twice(session, id, self.config)
+                if session.calls:
+                    refuse_twice(session.calls, id, self.config)
                 session.accept(now)
                 session.ready = True
             found = rules.request(message, id, params, session, revision, head)
         except errors.McpError as error:
-            return self._reply(rules.error(id, error), accepts, rules.status(error))
+            return answer(rules.error(id, error), accepts, rules.status(error))
         if isinstance(found, bytes):
-            return self._reply(_framing.result(id, found), accepts)
+            return answer(_framing.result(id, found), accepts)
         return Call(found, rules, accepts.sse, accepts.only_sse)
-
-    def _reply(self, body: bytes, accepts: Accepts, status: int = 200) -> Reply:
-        """A finished response, as JSON, or as one event for a client that reads nothing else."""
-        if accepts.only_sse and status == 200:
-            return Reply(
-                status,
-                _framing.event(body, b"message"),
-                b"text/event-stream",
-                b"Cache-Control: no-cache, no-transform\r\n",
-            )
-        return Reply(status, body)
 
     def _initialize(self, head: Head, message: Message, accepts: Accepts, now: float) -> Decision:
         """Opens a session (an id that is dead, or still lives, does not matter); the version header is ignored here."""
@@ -124,13 +116,13 @@ class Streamable:
         try:
             revision, capabilities, result = self.rules.initialize(message)
         except errors.McpError as error:
-            return self._reply(self.rules.error(id, error), accepts, self.rules.status(error))
+            return answer(self.rules.error(id, error), accepts, self.rules.status(error))
         session = self.table.open(False, now)
         if session is None:
             raise full_table(self.table)
         session.revision = revision
         session.capabilities = capabilities
-        reply = self._reply(_framing.result(id, result), accepts)
+        reply = answer(_framing.result(id, result), accepts)
         reply.extra += b"Mcp-Session-Id: " + session.id + b"\r\n"
         return reply
 
@@ -152,10 +144,12 @@ class Streamable:
             )
         replies: list[bytes] = []
         calls: list[Call] = []
+        taken = set(session.calls or ()) if session is not None else set()
         for item in items:
             id: bytes | None = None
             try:
                 message = jsonrpc.decode(item)
+                id = jsonrpc.read_id(message.id)
                 if message.method == "initialize":
                     raise errors.McpError(
                         errors.INVALID_REQUEST, "Invalid request: initialize must not be part of a batch"
@@ -163,12 +157,10 @@ class Streamable:
                 if message.method is UNSET:
                     self.rules.response(message, session)
                     continue
-                id = jsonrpc.read_id(message.id)
                 if id is None:
                     self.rules.notification(message, session)
                     continue
-                if session is not None:
-                    refuse_twice(session, id, self.config)
+                refuse_twice(taken, id, self.config)
                 found = self.rules.request(message, id, jsonrpc.decode_params(message.params), session, revision, head)
             except errors.McpError as error:
                 replies.append(self.rules.error(id, error))
@@ -177,6 +169,7 @@ class Streamable:
                 replies.append(_framing.result(id, found))
             else:
                 calls.append(Call(found, self.rules, False))
+                taken.add(id)
         if session is not None:
             session.accept(now)
             session.ready = True

@@ -43,6 +43,7 @@ class WriteBuffer:
         "dropped",
         "ending",
         "frames",
+        "holes",
         "limit",
         "logs",
         "outlet",
@@ -61,17 +62,23 @@ class WriteBuffer:
         self.overflowed = False
         self.ending: CloseReason | None = None
         self.places: dict[object, int] | None = None  # key of a waiting progress or change → index in frames
+        self.holes = 0  # emptied places in frames
         self.logs = 0
         self.dropped = 0
         self.coalesced = 0
 
+    @property
+    def refuses(self) -> bool:
+        """Nothing more is admitted: it is ending, or was too slow."""
+        return self.ending is not None or self.overflowed
+
     def push(self, frame: bytes, kind: int = NOTICE, key: object = None) -> None:
-        """Admits a frame, or lets it replace an older one with the same key. Sets `overflowed` past the limit."""
+        """Admits a frame; it may take away an older one with the same key. Sets `overflowed` past the limit."""
         if self.ending is not None or self.overflowed:
             return
         if self.paused and kind >= PROGRESS and not self._admit(frame, kind, key):
             return
-        if self.size + len(frame) > self.limit and self.frames:
+        if self.size and self.size + len(frame) > self.limit:
             self.overflowed = True
             self.outlet.wake()
             return
@@ -81,7 +88,7 @@ class WriteBuffer:
         self.size += len(frame)
 
     def _admit(self, frame: bytes, kind: int, key: object) -> bool:
-        """For a reader that is behind: False when the frame needs no place of its own."""
+        """For a reader that is behind: False when the frame is left out."""
         if kind == LOG:
             self.logs += 1
             if self.logs > LOGS_WAITING:
@@ -93,13 +100,27 @@ class WriteBuffer:
         if self.places is None:
             self.places = {}
         place = self.places.get((kind, key))
-        if place is None:
-            self.places[(kind, key)] = len(self.frames)
-            return True
-        self.size += len(frame) - len(self.frames[place])
-        self.frames[place] = frame
-        self.coalesced += 1
-        return False
+        if place is not None:
+            # The newest goes to the end, not into the old place: a client resumes from the last id it has seen.
+            self.size -= len(self.frames[place])
+            self.frames[place] = b""
+            self.holes += 1
+            self.coalesced += 1
+            if self.holes * 2 > len(self.frames):
+                self._close_up()
+        self.places[(kind, key)] = len(self.frames)
+        return True
+
+    def _close_up(self) -> None:
+        """Removes emptied places, so that frames never grow by what was left out."""
+        moved: dict[int, int] = {}
+        for place, frame in enumerate(self.frames):
+            if frame:
+                moved[place] = len(moved)
+        assert self.places is not None
+        self.places = {key: moved[place] for key, place in self.places.items() if place in moved}
+        self.frames = [frame for frame in self.frames if frame]
+        self.holes = 0
 
     def take(self) -> list[bytes]:
         """Everything that waits, in order; the buffer is empty afterwards."""
@@ -108,6 +129,9 @@ class WriteBuffer:
         if self.places is not None or self.logs:
             self.places = None
             self.logs = 0
+        if self.holes:
+            self.holes = 0
+            return [frame for frame in frames if frame]
         return frames
 
     def end(self, reason: CloseReason) -> None:

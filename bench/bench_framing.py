@@ -43,6 +43,7 @@ CASES: dict[str, tuple[str, tuple[Any, ...]]] = {
     "result_response": ("result_response", (HEAD, b"17", RESULT)),
     "result_event": ("result_event", (b"17", RESULT, b"message", EVENT_ID)),
     "place": ("place", (SESSION_ID,)),
+    "text": ("text", (memoryview(b"12345"),)),
     "equal": ("equal", (SESSION_ID, SESSION_ID[:35] + b"c")),
 }
 

@@ -7,6 +7,7 @@ Serves WHATWG HTML §9.2 (event streams), RFC 9112 §7.1 (chunks), JSON-RPC 2.0 
 """
 
 cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy, strlen
@@ -410,6 +411,16 @@ cpdef bint equal(bytes a, bytes b):
     for at in range(len(a)):
         difference |= left[at] ^ right[at]
     return difference == 0
+
+
+cpdef bytes text(object piece):
+    """The bytes of anything that has a buffer, such as a piece of JSON that a decoder left raw."""
+    cdef Py_buffer view
+    PyObject_GetBuffer(piece, &view, PyBUF_SIMPLE)
+    try:
+        return PyBytes_FromStringAndSize(<const char*>view.buf, view.len)
+    finally:
+        PyBuffer_Release(&view)
 
 
 # --- request heads

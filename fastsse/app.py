@@ -244,6 +244,8 @@ class App:
         if request.method == "tools/call":
             answer = self._answers.get(request.name)
             if answer is None:
+                if not self.serves(request.method):
+                    raise MethodNotFound(request.method)
                 raise InvalidParams(f"Unknown tool: {request.name}")
             return answer(request)
         if request.method in MEMBERS:
@@ -270,6 +272,8 @@ class App:
 
     def _find(self, request: Request) -> Offer:
         method, name = request.method, request.name
+        if not self.serves(method):
+            raise MethodNotFound(method)
         if method == "resources/read":
             if (resource := self._resource(name)) is not None:
                 return resource

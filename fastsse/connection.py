@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastsse import _framing
 from fastsse.decision import Batch, Call, Decision, Listen, Reply
+from fastsse.endpoint import CALLS
 from fastsse.errors import INTERNAL_ERROR, CloseReason, McpError, RequestRefused
 from fastsse.http11 import Requests
 from fastsse.responses import CONTINUE, JSON, Heads
@@ -243,6 +244,8 @@ class Connection:
         home = self.home
         requests = self.requests
         if self.phase == HEAD:
+            if requests.idle():
+                return False
             head = requests.head()
             if head is None:
                 if requests.begun and self.since == NEVER:
@@ -338,7 +341,7 @@ class Connection:
         head = self.head
         extra = b"" if head is None or head.origin is None else home.endpoint.extra(head)
         self._write(_framing.response(home.heads.of(call.status, type, extra, self.persistence), body))
-        home.stats.responded(home.endpoint.route(head), call.status)
+        home.stats.responded(CALLS, call.status)
         self._answered(now)
 
     def _batch(self, batch: Batch, now: float) -> None:

@@ -123,7 +123,8 @@ class Handler(Protocol):
     """What answers requests."""
 
     def handle(self, request: Request) -> Answer | Work:
-        """The answer, or the work that leads to it. Raises McpError for a JSON-RPC error."""
+        """The answer, or the work that leads to it. Raises McpError for a JSON-RPC error, MethodNotFound for a
+        method that it has nothing for."""
         ...
 
 

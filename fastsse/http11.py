@@ -132,6 +132,10 @@ class Requests:
             raise RuntimeError("the body was not read: what follows it cannot be told from a request")
         self._head = self._body = self._parts = self._chunks = None
 
+    def idle(self) -> bool:
+        """Whether there is nothing at all to take a request from."""
+        return self._head is None and self._at == len(self._data)
+
     @property
     def begun(self) -> bool:
         """Whether bytes of the next head have arrived; the empty line some clients send after a body is none."""
@@ -186,11 +190,12 @@ class Requests:
         if self._parts is None:
             if length > self._max_body:
                 raise _too_large(length, self._max_body)
+            data = self._data
             end = self._at + length
-            held = self._data[self._at : end]
+            held = data[self._at : end]
             if len(held) == length:
                 self._at = end
-                return bytes(held)
+                return held if isinstance(held, bytes) else bytes(held)
             self._parts = [bytes(held)]
             self._missing = length - len(held)
             self._data = b""

@@ -32,11 +32,13 @@ class Revision:
         "structured_any",
         "titles",
         "tool_annotations",
+        "wire",
     )
 
     def __init__(self, index: int, name: str) -> None:
         self.index = index
         self.name = name
+        self.wire = name.encode()  # as it stands in MCP-Protocol-Version
         march, june, november, modern = index >= 1, index >= 2, index >= 3, index >= 4
         self.batches = name == "2025-03-26"  # JSON arrays, both removed before and after
         self.audio = march

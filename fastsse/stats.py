@@ -8,7 +8,6 @@ the number of series is bounded. Not safe from threads: everything here belongs 
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import defaultdict
 from typing import Final
 
@@ -44,7 +43,12 @@ class Histogram:
         self.sum = 0.0
 
     def observe(self, seconds: float) -> None:
-        self.counts[bisect_left(BOUNDS, seconds)] += 1
+        place = 0
+        for bound in BOUNDS:  # most calls fall into the first: quicker than bisecting
+            if seconds <= bound:
+                break
+            place += 1
+        self.counts[place] += 1
         self.sum += seconds
 
     @property

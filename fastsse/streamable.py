@@ -13,7 +13,6 @@ from fastsse import _framing, errors, jsonrpc
 from fastsse._framing import Head
 from fastsse.config import Config
 from fastsse.decision import ACCEPTED, Accepts, Batch, Call, Decision, Listen, Reply, answer
-from fastsse.errors import McpError
 from fastsse.handshake import Handshake, full_table, refuse_twice, unread
 from fastsse.jsonrpc import UNSET, Message, Params
 from fastsse.revisions import HANDSHAKE, REVISIONS, WITHOUT_HEADER, Revision

@@ -106,6 +106,10 @@ def equal(a: bytes, b: bytes) -> bool:
     return hmac.compare_digest(a, b)
 
 
+def text(piece: bytes | bytearray | memoryview) -> bytes:
+    return bytes(memoryview(piece))
+
+
 # --- request heads
 
 

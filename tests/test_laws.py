@@ -1,0 +1,174 @@
+"""The laws of the house (design §2), read from the source with `ast`. The tables below are the architecture: a new room
+gets a floor, and a new pair on one floor is a reviewed change.
+"""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import fastsse
+
+HOUSE = Path(fastsse.__file__).parent
+
+FLOORS = (
+    {"_framing", "config", "errors", "revisions", "sources", "stats"},
+    {"http11", "jsonrpc", "responses"},
+    {"handler", "questions", "session", "shards", "stream", "writebuffer"},
+    {
+        "decision", "docs", "endpoint", "events", "handshake", "httpsse", "pages", "security", "stateless", "streamable",
+    },
+    {"connection", "context", "dispatch", "server"},
+    {
+        "__init__", "__main__", "app", "content", "demo", "given", "listing", "offer", "prompts", "reload", "resources",
+        "schema", "signature", "target", "tools",
+    },
+)  # fmt: skip
+
+BESIDE = {
+    # floor 0
+    "config": {"errors"},
+    "sources": {"config", "errors"},
+    "stats": {"errors"},
+    # floor 2
+    "handler": {"session"},
+    "session": {"stream"},
+    "shards": {"session", "stream"},
+    "stream": {"writebuffer"},
+    # floor 3: the eras know `decision` and the rules that two of them share, never each other
+    "endpoint": {
+        "decision", "docs", "events", "handshake", "httpsse", "pages", "security", "stateless", "streamable",
+    },
+    "events": {"decision"},
+    "handshake": {"decision"},
+    "httpsse": {"decision", "handshake"},
+    "stateless": {"decision"},
+    "streamable": {"decision", "handshake"},
+    # floor 4
+    "connection": {"context", "dispatch"},
+    "dispatch": {"context"},
+    "server": {"connection", "dispatch"},
+    # floor 5
+    "__init__": {"app", "content"},
+    "__main__": {"__init__", "reload", "target"},
+    "app": {"content", "listing", "offer", "prompts", "resources", "tools"},
+    "demo": {"app"},
+    "listing": {"offer"},
+    "offer": {"content", "signature"},
+    "prompts": {"content", "offer", "schema", "signature"},
+    "resources": {"content", "offer", "schema", "signature"},
+    "schema": {"content", "given", "signature"},
+    "signature": {"__init__"},
+    "tools": {"content", "given", "offer", "schema"},
+}  # fmt: skip
+"""Who may import whom on the same floor."""
+
+FOREIGN = {
+    "click": {"__main__", "reload"},
+    "h11": {"http11"},
+    "msgspec": {"app", "config", "jsonrpc", "schema"},
+    "uvloop": {"server"},
+    "watchfiles": {"reload"},
+}
+"""One foreign library, one room (msgspec: the four that decode)."""
+
+ERAS = {"events", "httpsse", "stateless", "streamable"}
+WORLD = {
+    "asyncio", "concurrent", "multiprocessing", "os", "random", "secrets", "select", "selectors", "signal", "socket", "ssl",
+    "subprocess", "threading", "time", "uuid",
+}  # fmt: skip
+"""What floors 0 to 3 do not touch: they get time, ids and bytes as arguments."""
+
+SOFT_LIMIT = 400
+LOOKED_AT = {
+    "connection": "one state machine; what could leave it (http11, responses, writebuffer) has left",
+    "server": "sockets, tick, fan-out and drain all live on the same loop and the same table",
+    "stateless": "one era: its ladder, its listeners, its sealed state",
+}
+"""Rooms above the soft limit, and why the second subject was not found in them."""
+
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+
+
+@cache
+def tree(room: str) -> ast.Module:
+    return ast.parse((HOUSE / f"{room}.py").read_text())
+
+
+def rooms() -> list[str]:
+    return sorted(path.stem for path in HOUSE.glob("*.py"))
+
+
+def imports(room: str) -> Iterator[str]:
+    """Dotted names of all that a room imports, wherever in it, for type checking too."""
+    for node in ast.walk(tree(room)):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{room} imports relatively"
+            if node.module == "fastsse":
+                for name in node.names:
+                    yield f"fastsse.{name.name}" if name.name in FLOOR else "fastsse"
+            elif node.module != "__future__":
+                yield str(node.module)
+
+
+def neighbours(room: str) -> set[str]:
+    """The rooms of ours that a room imports."""
+    ours = {name for name in imports(room) if name.split(".")[0] == "fastsse"}
+    return {name.partition(".")[2] or "__init__" for name in ours}
+
+
+def test_every_room_has_one_floor() -> None:
+    assert sum(map(len, FLOORS)) == len(FLOOR)
+    assert set(rooms()) | {"_framing"} == set(FLOOR)
+    assert [path.name for path in HOUSE.glob("*.pyx")] == ["_framing.pyx"]
+
+
+@pytest.mark.parametrize("room", rooms())
+def test_imports_lead_downward(room: str) -> None:
+    beside = {name for name in neighbours(room) if FLOOR[name] == FLOOR[room]}
+    above = {name for name in neighbours(room) if FLOOR[name] > FLOOR[room]}
+    assert not above, f"{room} knows floors above its own"
+    assert beside == BESIDE.get(room, set()), "not what the table says"
+
+
+def test_eras_never_know_each_other() -> None:
+    for era in ERAS:
+        assert not BESIDE.get(era, set()) & ERAS
+
+
+@pytest.mark.parametrize("room", [room for room in rooms() if FLOOR[room] < 4])
+def test_below_floor_4_nothing_waits_and_nothing_is_asked_of_the_world(room: str) -> None:
+    assert not {name.split(".")[0] for name in imports(room)} & WORLD
+    for node in ast.walk(tree(room)):
+        assert not isinstance(node, ast.AsyncFunctionDef | ast.AsyncFor | ast.AsyncWith | ast.Await), node.lineno
+        if isinstance(node, ast.Attribute):
+            assert node.attr not in ("now", "utcnow", "today"), f"{room} line {node.lineno} asks a clock"
+
+
+@pytest.mark.parametrize("library", FOREIGN)
+def test_a_foreign_library_has_its_room(library: str) -> None:
+    assert {room for room in rooms() if library in {name.split(".")[0] for name in imports(room)}} == FOREIGN[library]
+
+
+def test_the_connection_knows_no_word_of_the_protocol() -> None:
+    said = [
+        node.value if isinstance(node.value, str) else node.value.decode("latin-1")
+        for node in ast.walk(tree("connection"))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)
+    ]
+    for word in ("initialize", "tools/", "resources/", "prompts/", "notifications/", "mcp-", "session-id", "jsonrpc"):
+        assert not [text for text in said if word in text.lower()], word
+
+
+def test_the_public_names_are_all_there() -> None:
+    assert fastsse.__all__ == sorted(fastsse.__all__)
+    assert all(hasattr(fastsse, name) for name in fastsse.__all__)
+
+
+def test_rooms_stay_rooms() -> None:
+    large = {room for room in rooms() if len((HOUSE / f"{room}.py").read_text().splitlines()) > SOFT_LIMIT}
+    assert large == set(LOOKED_AT), f"look for the second subject in what is over {SOFT_LIMIT} lines"

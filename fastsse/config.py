@@ -123,7 +123,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ring_events: Annotated[int, _count(
         "events kept per stream for Last-Event-ID", "Centrifugo's examples keep 100", 0, 1_000_000,
     )] = 1000
-    page_size: Annotated[int, _count("entries of one page of a list", "GitHub per_page 100", 1, 100_000)] = 100
     threads: Annotated[int, _count(
         "threads for plain functions; 0 = min(32, processors + 4)", "ThreadPoolExecutor", 0, 10_000,
     )] = 0
@@ -136,9 +135,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         "bytes of further requests that wait while one is served", "uvicorn 64 KiB", KIB,
     )] = 64 * KIB
     buffer_high: Annotated[int, _size(
-        "waiting for one connection: from here on senders are asked to wait", "asyncio: high = 4 x low", KIB,
+        "waiting for one connection: from here on senders are asked to wait", "asyncio: four times its 64 KiB", KIB,
     )] = 256 * KIB
-    buffer_low: Annotated[int, _size("waiting for one connection: senders may go on", "asyncio 64 KiB", 0)] = 64 * KIB
     buffer_max: Annotated[int, _size(
         "waiting for one connection: a slow consumer is closed", "Envoy per_connection_buffer_limit 1 MiB", KIB,
     )] = MIB
@@ -214,9 +212,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             raise refusal("shards", self.shards, "a power of two")
         if self.max_sessions > self.shards << 20:  # an id has 20 bits for the place in its shard
             raise refusal("max_sessions", self.max_sessions, f"at most {self.shards << 20} with {self.shards} shards")
-        if not self.buffer_low <= self.buffer_high <= self.buffer_max:
-            seen = f"{self.buffer_low}, {self.buffer_high}, {self.buffer_max}"
-            raise refusal("buffer_low, buffer_high, buffer_max", seen, "sizes in this order, each at most the next")
+        if not self.buffer_high <= self.buffer_max:
+            raise refusal("buffer_high", self.buffer_high, f"at most buffer_max, which is {self.buffer_max}")
         if self.state_key is not None and len(self.state_key.encode()) < 16:
             raise refusal("state_key", "a shorter one", "at least 16 bytes, better 32 random ones")
 

@@ -129,7 +129,6 @@ def metrics_text(stats: Stats, *, version: str, memory: int, tools: int, pending
     ]
     many("fastsse_http_responses_total", "counter", "Response heads by route and status class.", responses)
     many("fastsse_refused_total", "counter", "Refused requests by reason.", _by("reason", stats.refused))
-    one("fastsse_sent_bytes_total", "counter", "Bytes given to the network.", stats.bytes_out)
 
     one("fastsse_connections_open", "gauge", "Open connections.", stats.connections_open)
     one("fastsse_connections_total", "counter", "Accepted connections.", stats.connections_opened)

@@ -83,11 +83,11 @@ class Stats:
     `started_at`: Unix time in seconds. `requests`: complete request heads. `responses`: route to a list by status
     class, `responses["/mcp"][2] += 1`. `refused`: slug of `RequestRefused` to number. `closed`: connections by reason.
     `events`: SSE events written. `dropped`, `coalesced`: events that gave way under backpressure, by message class.
-    `bytes_out`: bytes given to transports. `loop_lag`: seconds the last tick came late.
+    `loop_lag`: seconds the last tick came late.
     """
 
     __slots__ = (
-        "bytes_out", "closed", "coalesced", "connections_open", "connections_opened", "dropped", "events", "loop_lag",
+        "closed", "coalesced", "connections_open", "connections_opened", "dropped", "events", "loop_lag",
         "methods", "refused", "requests", "responses", "sessions_ended", "sessions_open", "sessions_opened",
         "started_at", "streams_open", "streams_opened",
     )  # fmt: skip
@@ -109,7 +109,6 @@ class Stats:
         self.events = 0
         self.dropped: defaultdict[str, int] = defaultdict(int)
         self.coalesced: defaultdict[str, int] = defaultdict(int)
-        self.bytes_out = 0
         self.loop_lag = 0.0
 
     def calls(self, method: str) -> Calls:

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 from fastsse.config import Config
 from fastsse.errors import RequestRefused
 
-LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+LOOPBACK_NAMES = ("localhost", "*.localhost", "127.*", "[::1]")
+"""What `_is_loopback` accepts, for people."""
 METHODS = b"GET, POST, DELETE, OPTIONS, HEAD"
 HEADERS = (
     b"Accept, Authorization, Content-Type, Last-Event-ID, Mcp-Session-Id, MCP-Protocol-Version, Mcp-Method, Mcp-Name"
@@ -72,15 +73,17 @@ class Guard:
         if self.any_host:
             return ["any"]
         own = [name + ":*" for name in LOOPBACK_NAMES] if self.loopback else []
-        return own + ([self.public_host] if self.public_host else []) + list(self.allowed_hosts)
+        public = [] if self.public_host is None else [self.public_host, _split(self.public_host)[0]]
+        return list(dict.fromkeys([*own, *public, *self.allowed_hosts]))
 
     @property
     def origins(self) -> list[str]:
         """What is accepted as Origin, for people."""
         if self.any_origin:
             return ["any"]
-        own = [] if self.production else ["http://localhost:*"] if self.loopback else ["this server's own address"]
-        return own + ([self.public_origin] if self.public_origin else []) + sorted(self.allowed_origins)
+        own = [f"*://{name}:*" for name in LOOPBACK_NAMES] if self.loopback else ["the IP address that Host names"]
+        public = [] if self.public_origin is None else [self.public_origin]
+        return list(dict.fromkeys([*([] if self.production else own), *public, *sorted(self.allowed_origins)]))
 
     # --- Host
 

@@ -51,7 +51,7 @@ class Params(msgspec.Struct, gc=False):
     name: str | UnsetType = UNSET
     uri: str | UnsetType = UNSET
     arguments: Raw | UnsetType = UNSET
-    cursor: str | None | UnsetType = UNSET
+    cursor: str | UnsetType | None = UNSET
     meta: Meta | UnsetType = msgspec.field(default=UNSET, name="_meta")
     input_responses: Raw | UnsetType = msgspec.field(default=UNSET, name="inputResponses")
     request_state: str | UnsetType = msgspec.field(default=UNSET, name="requestState")

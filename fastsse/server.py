@@ -22,6 +22,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from email.utils import formatdate
+from ipaddress import ip_address
 from threading import get_ident
 from typing import Any, Protocol, cast
 
@@ -73,7 +74,7 @@ def raise_file_limit() -> int:
 class Server(Home):
     """`async with Server(app, config) as server:` listens inside, and stops on the way out.
 
-    `url`: where it can be reached on this machine. `hosts` and `origins`: what the guards accept.
+    Once it listens, `url` says where it can be reached on this machine, `hosts` and `origins` what the guards accept.
     """
 
     def __init__(self, app: Application, config: Config | None = None) -> None:
@@ -84,13 +85,8 @@ class Server(Home):
         super().__init__(config, table, Stats(time.time()), time.monotonic)
         self.app = app
         self.addresses: list[str] = []
-        sockets, loopback = _bind(config)
-        self._sockets = sockets
-        self._guard = Guard(config, loopback)
-        self.hosts = self._guard.hosts
-        self.origins = self._guard.origins
-        key = config.state_key.encode() if config.state_key else secrets.token_bytes(32)
-        self.endpoint = Endpoint(config, app, self.table, self.stats, self._guard, self, key, config.max_body)
+        self.hosts: list[str] = []
+        self.origins: list[str] = []
         files = raise_file_limit() - RESERVE
         self._max_connections = max(files, 16)
         self._max_streams = config.max_streams or max(files - files // 8, 8)
@@ -109,22 +105,37 @@ class Server(Home):
         """Listens. Raises ConfigError when the address cannot be used."""
         loop = asyncio.get_running_loop()
         config = self.config
-        pool = ThreadPoolExecutor(config.threads or min(32, (os.cpu_count() or 1) + 4), thread_name_prefix="fastsse")
-        self.dispatch = Dispatch(self.app, config, self.stats, loop, pool, self.clock)
-        if self.app.lifespan is not None:
-            self.dispatch.lifespan = await self._stack.enter_async_context(self.app.lifespan(self.app))
-        self._pool = pool
-        self.app.attach(self)
-        self._set_date()
-        self._due = self.clock() + 1 / config.shards
-        self._tick = loop.call_later(1 / config.shards, self._sweep)
-        for sock in self._sockets:
-            server = await loop.create_server(
-                lambda: cast(asyncio.Protocol, Connection(self)), sock=sock, backlog=config.backlog
-            )
-            self._servers.append(server)
-            self.addresses.append(_url(sock))
+        sockets, loopback = _listen(config)
+        async with contextlib.AsyncExitStack() as stack:
+            for sock in sockets:
+                stack.callback(sock.close)
+            self._admit(loopback)
+            threads = config.threads or min(32, (os.cpu_count() or 1) + 4)
+            pool = ThreadPoolExecutor(threads, thread_name_prefix="fastsse")
+            self.dispatch = Dispatch(self.app, config, self.stats, loop, pool, self.clock)
+            if self.app.lifespan is not None:
+                self.dispatch.lifespan = await stack.enter_async_context(self.app.lifespan(self.app))
+            stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+            self._set_date()
+            for sock in sockets:
+                server = await loop.create_server(
+                    lambda: cast(asyncio.Protocol, Connection(self)), sock=sock, backlog=config.backlog
+                )
+                self._servers.append(server)
+                self.addresses.append(_url(sock))
+            self.app.attach(self)
+            self._due = self.clock() + 1 / config.shards
+            self._tick = loop.call_later(1 / config.shards, self._sweep)
+            self._stack = stack.pop_all()
         return self
+
+    def _admit(self, loopback: bool) -> None:
+        """Who may come depends on where we listen."""
+        config = self.config
+        guard = Guard(config, loopback)
+        self.hosts, self.origins = guard.hosts, guard.origins
+        key = config.state_key.encode() if config.state_key else secrets.token_bytes(32)
+        self.endpoint = Endpoint(config, self.app, self.table, self.stats, guard, self, key, config.max_body)
 
     @property
     def url(self) -> str:
@@ -149,7 +160,6 @@ class Server(Home):
             connection.close(CloseReason.SHUTDOWN)
         await self._closed()
         self.app.detach(self)
-        self._pool.shutdown(wait=False, cancel_futures=True)
         await self._stack.aclose()
         return cut
 
@@ -331,8 +341,8 @@ def _url(sock: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _bind(config: Config) -> tuple[list[socket.socket], bool]:
-    """Sockets for the configured address, and whether all are loopback. Raises ConfigError with one clear sentence."""
+def _listen(config: Config) -> tuple[list[socket.socket], bool]:
+    """Listening sockets for the configured address, and whether all are loopback. Raises ConfigError: one sentence."""
     hosts = ["127.0.0.1", "::1"] if config.host == "localhost" else [config.host]
     found: list[socket.socket] = []
     port = config.port
@@ -353,6 +363,7 @@ def _bind(config: Config) -> tuple[list[socket.socket], bool]:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         try:
             sock.bind(address)
+            sock.listen(config.backlog)  # at once: of two servers that start together, both could bind
         except OSError as error:
             sock.close()
             if found and error.errno == errno.EADDRNOTAVAIL:
@@ -363,15 +374,16 @@ def _bind(config: Config) -> tuple[list[socket.socket], bool]:
         sock.setblocking(False)
         port = sock.getsockname()[1]
         found.append(sock)
-    loopback = all(sock.getsockname()[0].startswith(("127.", "::1")) for sock in found)
-    return found, loopback
+    return found, all(ip_address(sock.getsockname()[0]).is_loopback for sock in found)
 
 
 def _cannot_bind(error: OSError, host: str, port: int) -> str:
+    where = f"port {port} on {host}"
+    flag = "--port (FASTSSE_PORT, MCP_SSE_PORT)"
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} on {host} is in use; stop what uses it, or choose another with --port (FASTSSE_PORT, MCP_SSE_PORT)"
+        return f"{where} is in use; stop what uses it, or choose another with {flag}"
     if error.errno == errno.EACCES:
-        return f"port {port} on {host} may not be used by this user; choose one above 1023 with --port (FASTSSE_PORT, MCP_SSE_PORT)"
+        return f"{where} may not be used by this user; choose one above 1023 with {flag}"
     return f"cannot listen on {host} port {port}: {error.strerror}; see --host and --port"
 
 

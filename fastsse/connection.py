@@ -177,6 +177,7 @@ class Connection:
         """Ends what the current answer holds: stream and call."""
         stream, buffer, listen, call = self.stream, self.buffer, self.listen, self.call
         self.stream = self.buffer = self.listen = self.call = None
+        self._wake_waiter()
         if stream is not None and buffer is not None:
             stats = self.home.stats
             stats.streams_open[listen.era if listen is not None else "streamable"] -= 1
@@ -472,6 +473,8 @@ class Connection:
         self.written = now
         if data:
             self.transport.write(data)
+        if self.waiter is not None and not self.paused:  # paused: resume_writing does it
+            self._wake_waiter()
         if buffer.ending is not None:
             self._end_stream(buffer.ending)
 

@@ -131,7 +131,8 @@ class Context:
     # --- speaking
 
     def progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
-        """Reports progress, if the client asked for it. Values that do not increase are left out (the protocol forbids them)."""
+        """Reports progress, if the client asked for it. Values that do not increase are left out: the protocol forbids
+        them."""
         meta = self.request.meta
         token = None if meta is None else jsonrpc.read_token(meta.progress_token)
         if token is None:
@@ -208,10 +209,11 @@ class Context:
     async def drain(self) -> None:
         """Waits until the client has taken enough of what was sent that there is room for more."""
         stream = self._call.stream
-        if stream is not None and stream.buffer is not None:
+        while stream is not None and stream.buffer is not None:
             waiting = stream.buffer.outlet.room()
-            if waiting is not None:
-                await waiting
+            if waiting is None:
+                break
+            await asyncio.shield(waiting)  # others on this connection wait for the same
 
     def close_stream(self, retry_ms: int | None = None) -> None:
         """Closes the connection of this call's stream while the call goes on; the client fetches the rest with
@@ -288,9 +290,8 @@ class Context:
             withdrawn = jsonrpc.encode({"requestId": id, "reason": "no longer needed"})
             stream.send(_framing.event(_framing.notification(b'"notifications/cancelled"', withdrawn), MESSAGE), NOTICE)
             if isinstance(reason, TimeoutError):
-                raise AskError(
-                    f"The client did not answer {question.method} within {self._host.ask_timeout:g} s (setting ask_timeout)"
-                ) from None
+                limit = f"{self._host.ask_timeout:g} s (setting ask_timeout)"
+                raise AskError(f"The client did not answer {question.method} within {limit}") from None
             raise
         if error is not None:
             found = jsonrpc.value(error)

@@ -22,7 +22,7 @@ from fastsse import _framing, errors
 from fastsse.config import Config
 from fastsse.context import Context, InputRequired, Line
 from fastsse.decision import Call
-from fastsse.handler import ASYNC, LOOP, THREAD, Answer, Handler, Plan, Work
+from fastsse.handler import ASYNC, LOOP, THREAD, Answer, Handler, Plan, Result, Work
 from fastsse.stats import Stats
 from fastsse.stream import MESSAGE
 from fastsse.writebuffer import REPLY
@@ -70,10 +70,12 @@ class Dispatch:
         request = call.request
         try:
             answer = self.handler.handle(request)
-            if type(answer) is not Work:
-                body = call.era.reply(request, answer)  # type: ignore[arg-type]
+            if type(answer) is bytes:
+                body = call.era.reply(request, answer)
                 self.stats.calls(request.method).seconds.observe(self.now() - now)
                 return body
+            if not isinstance(answer, Work):
+                return self._reply(call, answer, now)
         except errors.McpError as error:
             return self._failed(call, error, now)
         except Exception as error:
@@ -84,18 +86,23 @@ class Dispatch:
         context = Context(call.request, call, line, self, now)
         plan = work.plan
         if plan.kind == LOOP and plan.timeout is None and plan.limit is None:
+            body: bytes | None = None
             try:
-                body = call.era.reply(call.request, plan.encode(work.call(context), call.request))
-                self.stats.calls(call.request.method).seconds.observe(self.now() - now)
+                value = work.call(context)
+                if hasattr(value, "__await__"):
+                    work = Work(plan, lambda _: value)
+                else:
+                    body = self._reply(call, plan.encode(value, call.request), now)
             except InputRequired as asked:
                 body = call.era.input_required(call.request, asked.questions, context._answered or {})
             except Exception as error:
                 body = self._error_body(context, plan, error)
-            context._ended = True
-            if call.stream is None:
-                return body
-            self.deliver(call, body)
-            return None
+            if body is not None:
+                context._ended = True
+                if call.stream is None:
+                    return body
+                self.deliver(call, body)
+                return None
         session = call.request.session
         if session is not None:
             if session.calls is None:
@@ -128,9 +135,8 @@ class Dispatch:
             elif plan.kind == ASYNC:
                 value = await work.call(context)
             else:
-                value = await self._threaded(context, work)
-            body = call.era.reply(request, plan.encode(value, request))
-            self.stats.calls(request.method).seconds.observe(self.now() - context._started)
+                value = await self._called(context, work)
+            body = self._reply(call, plan.encode(value, request), context._started)
         except InputRequired as asked:
             body = call.era.input_required(request, asked.questions, context._answered or {})
         except asyncio.CancelledError:
@@ -156,15 +162,16 @@ class Dispatch:
         plan = work.plan
         try:
             async with asyncio.timeout(plan.timeout):
-                if plan.kind == ASYNC:
-                    return await work.call(context)
-                if plan.kind == THREAD:
-                    return await self._threaded(context, work)
-                return work.call(context)
+                return await self._called(context, work)
         except TimeoutError:
             if plan.timeout is None:
                 raise
             raise errors.ToolError(f"{plan.label} did not finish within {plan.timeout:g} s") from None
+
+    async def _called(self, context: Context, work: Work) -> Any:
+        """What the function gives in the end: a plain one may give what is to be awaited, as wrappers do."""
+        value = await self._threaded(context, work) if work.plan.kind == THREAD else work.call(context)
+        return await value if hasattr(value, "__await__") else value
 
     async def _threaded(self, context: Context, work: Work) -> Any:
         variables = contextvars.copy_context()
@@ -192,11 +199,21 @@ class Dispatch:
                 if count + 1 == FAST_CALLS:
                     self._fast[plan] = -1
                     log.info(
-                        "%s stayed under %.0f µs for %d calls: inline=True would save it the way through a thread (about 30 µs)",
+                        "%s stayed under %.0f µs for %d calls: inline=True would save it the way through a thread "
+                        "(about 30 µs)",
                         plan.label, FAST_SECONDS * 1e6, FAST_CALLS,
                     )  # fmt: skip
 
     # --- ending
+
+    def _reply(self, call: Call, answer: Answer, started: float) -> bytes:
+        """The encoded response, counted."""
+        body = call.era.reply(call.request, answer)
+        calls = self.stats.calls(call.request.method)
+        calls.seconds.observe(self.now() - started)
+        if isinstance(answer, Result) and answer.failed:
+            calls.tool_errors += 1
+        return body
 
     def _forget(self, context: Context) -> None:
         context._ended = True
@@ -265,10 +282,7 @@ class Dispatch:
         try:
             answer: Answer | None = None if isinstance(error, errors.McpError) else plan.failed(error, call.request)
             if answer is not None:
-                calls = self.stats.calls(call.request.method)
-                calls.tool_errors += 1
-                calls.seconds.observe(self.now() - context._started)
-                return call.era.reply(call.request, answer)
+                return self._reply(call, answer, context._started)
         except errors.McpError as turned:
             error = turned
         except Exception as broken:

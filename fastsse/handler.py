@@ -65,14 +65,16 @@ class Request:
 class Result:
     """An encoded result that needs more than its bytes.
 
-    `body`: the result as a JSON object without `_meta`. `meta`: its `_meta`, merged with what the era adds.
+    `body`: the result as a JSON object without `_meta`. `meta`: its `_meta`, merged with what the era adds. `failed`:
+    it is a tool's result with `isError`; for metrics only.
     """
 
-    __slots__ = ("body", "meta")
+    __slots__ = ("body", "failed", "meta")
 
-    def __init__(self, body: bytes, meta: dict[str, Any] | None = None) -> None:
+    def __init__(self, body: bytes, meta: dict[str, Any] | None = None, failed: bool = False) -> None:
         self.body = body
         self.meta = meta
+        self.failed = failed
 
 
 Answer = bytes | Result

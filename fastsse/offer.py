@@ -105,11 +105,19 @@ class Offer:
         """Its entry in a list, as `revision` knows it."""
         raise NotImplementedError
 
-    def _now(self, request: Request) -> Answer:
+    def _now(self, request: Request) -> Answer | Work:
+        value: Any = None
         try:
-            return self.encode(self._call(self._read(request)), request)
+            value = self._call(self._read(request))
+            return self.encode(value, request)
         except Exception as error:
-            return self._answer_to(error, request)
+            return self._unless_awaitable(value, error, request)
+
+    def _unless_awaitable(self, value: Any, error: Exception, request: Request) -> Answer | Work:
+        """A plain function may give what is to be awaited, as wrappers do: no result, but more work."""
+        if hasattr(value, "__await__"):
+            return Work(self.plan, lambda _: value)
+        return self._answer_to(error, request)
 
     def _later(self, request: Request) -> Answer | Work:
         try:

@@ -13,6 +13,7 @@ import inspect
 import re
 import types
 from collections import ChainMap
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import fastsse
@@ -114,8 +115,14 @@ def read(function: Callable[..., Any], what: str, *, returns: bool = True) -> Si
         )
     answer = signature.return_annotation
     if returns and answer is not NOTHING:
-        answer = resolve("return", answer)
+        answer = _awaited(resolve("return", answer))
     return Signature(tuple(parameters), context, answer, is_open, summary)
+
+
+def _awaited(hint: Any) -> Any:
+    """What is there in the end when a plain function returns an awaitable of it."""
+    origin = get_origin(hint)
+    return get_args(hint)[-1] if isinstance(origin, type) and issubclass(origin, Awaitable) else hint
 
 
 def _annotated_text(hint: Any) -> str | None:

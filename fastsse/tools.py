@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fastsse import content, given, jsonrpc, schema
 from fastsse.content import Block, Json, ToolResult
 from fastsse.errors import AskError, ConfigError, McpError, ToolError
-from fastsse.handler import Answer, Request, Result
+from fastsse.handler import Answer, Request, Result, Work
 from fastsse.offer import Function, Offer, Options, name_of
 from fastsse.schema import UNREADABLE, Arguments, Members
 
@@ -107,8 +107,9 @@ class Tool(Offer):
         self._open = b',"structuredContent":' + (b'{"result":' if self._wrapped else b"")
         self._close = b"}}" if self._wrapped else b"}"
 
-    def _now(self, request: Request) -> Answer:
+    def _now(self, request: Request) -> Answer | Work:
         # The hot path: what an inline tool costs is this function.
+        value: Any = None
         try:
             try:
                 arguments = self._decode(request.arguments or b"{}")
@@ -119,7 +120,7 @@ class Tool(Offer):
                 return _HEAD + encode(value) + _TAIL
             return self.encode(value, request)
         except Exception as error:
-            return self._answer_to(error, request)
+            return self._unless_awaitable(value, error, request)
 
     def _read(self, request: Request) -> Any:
         try:
@@ -181,7 +182,7 @@ class Tool(Offer):
             body = b"".join((body, self._open, structured, self._close))
         else:
             body += b"}"
-        return body if result.meta is None else Result(body, result.meta)
+        return body if result.meta is None and not result.is_error else Result(body, result.meta, result.is_error)
 
     def failed(self, error: Exception, request: Request) -> Answer | None:
         if isinstance(error, McpError):
@@ -191,7 +192,7 @@ class Tool(Offer):
         else:
             log.error("%s failed", self.what, exc_info=error)
             text = f"{self.what} failed"
-        return _HEAD + encode(text) + b'}],"isError":true}'
+        return Result(_HEAD + encode(text) + b'}],"isError":true}', failed=True)
 
     def entry(self, revision: Revision) -> dict[str, Any]:
         annotations = self.annotations

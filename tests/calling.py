@@ -52,7 +52,7 @@ def run(app: App, request: Request, context: object = None) -> dict[str, Any]:
                 raise
             answer = failed
     if isinstance(answer, Result):
-        return {**json.loads(answer.body), "_meta": answer.meta}
+        return {**json.loads(answer.body), **({} if answer.meta is None else {"_meta": answer.meta})}
     return cast("dict[str, Any]", json.loads(answer))
 
 

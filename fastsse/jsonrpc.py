@@ -128,12 +128,12 @@ def read_id(raw: Raw | UnsetType) -> bytes | None:
     text = _framing.text(raw)
     first = text[0]
     if first == 0x22:
-        if b"\\" in text:
-            return encode(value(text))
         try:
+            if b"\\" in text:
+                return encode(_anything.decode(text))
             text.decode()
-        except UnicodeDecodeError:
-            raise errors.McpError(errors.PARSE_ERROR, "Parse error: the id is not UTF-8") from None
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise errors.McpError(errors.PARSE_ERROR, "Parse error: the id is no text") from None
         return text
     if (0x30 <= first <= 0x39 or first == 0x2D) and not (b"." in text or b"e" in text or b"E" in text):
         return text

@@ -10,6 +10,7 @@ basic/transports, security warning). Called by `endpoint`.
 from __future__ import annotations
 
 import ipaddress
+import re
 from urllib.parse import urlsplit
 
 from fastsse.config import Config
@@ -22,6 +23,7 @@ HEADERS = (
     b"Accept, Authorization, Content-Type, Last-Event-ID, Mcp-Session-Id, MCP-Protocol-Version, Mcp-Method, Mcp-Name"
 )
 EXPOSED = b"Mcp-Session-Id, MCP-Protocol-Version, WWW-Authenticate, Retry-After"
+_PARAM = re.compile(rb"mcp-param-[!#$%&'*+.^_`|~0-9a-z-]+")
 KEPT = 256
 """Verdicts on Host and Origin values that are kept; more than a server usually sees in a day."""
 
@@ -165,7 +167,7 @@ class Guard:
         wildcard form, so those that are asked for are allowed by name."""
         names = HEADERS
         for name in map(bytes.strip, (asked or b"").split(b",")):
-            if name.lower().startswith(b"mcp-param-") and name.replace(b"-", b"").isalnum() and len(names) < 2000:
+            if _PARAM.fullmatch(name.lower()) and len(names) < 2000:
                 names += b", " + name
         return b"%bAccess-Control-Allow-Methods: %b\r\nAccess-Control-Allow-Headers: %b\r\n%b" % (
             lines,

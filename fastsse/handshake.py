@@ -88,6 +88,9 @@ class Handshake:
             if found is UNSET:
                 raise errors.InvalidParams(f"params.{field} is required")
             name = found
+            # tools/call is the hot path, and its handler knows best.
+            if method != "tools/call" and not self.catalog.serves(method):
+                raise errors.MethodNotFound(method)
         else:
             own = self.own.get(method)
             if own is not None:

@@ -193,12 +193,14 @@ class Place:
     def __init__(self, *, loopback: bool = True, capacity: int = 8, **settings: Any) -> None:
         self.config = Config(**settings)
         self.catalog = FakeCatalog()
-        self.table = table(capacity=capacity)
+        config = self.config
+        ring = RingLimits(config.ring_bytes, config.ring_events, config.ring_age)
+        self.table = table(capacity=capacity, ring=ring)
         self.gauges = Gauges()
         self.now = 100.0
-        guard = Guard(self.config, loopback)
+        guard = Guard(config, loopback)
         self.endpoint = Endpoint(
-            self.config, self.catalog, self.table, Stats(0.0), guard, self.gauges, b"k" * 32, self.config.max_body
+            config, self.catalog, self.table, Stats(0.0), guard, self.gauges, b"k" * 32, config.max_body
         )
 
     def ask(self, head: Head, body: bytes = b"", local: bool = True) -> Any:

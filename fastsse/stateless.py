@@ -38,7 +38,7 @@ KINDS = {
     "promptsListChanged": "notifications/prompts/list_changed",
     "resourcesListChanged": "notifications/resources/list_changed",
 }
-NO_CAPABILITIES = Raw(b"{}")
+NULL, NO_CAPABILITIES = Raw(b"null"), Raw(b"{}")
 COMPLETE = b'{"resultType":"complete"'
 SENTINEL = b"=?base64?"
 SENTINEL_END = b"?="
@@ -100,7 +100,7 @@ class Stateless:
             for name in (b"mcp-protocol-version", b"mcp-method", b"mcp-name"):
                 if len(head.all(name)) > 1:
                     raise errors.McpError(errors.HEADER_MISMATCH, f"Header {name.decode()} is there more than once")
-        if meta is None or meta.version is UNSET or meta.capabilities is UNSET:
+        if meta is None or meta.version is UNSET or meta.capabilities is UNSET or meta.capabilities == NULL:
             missing = "protocolVersion" if meta is None or meta.version is UNSET else "clientCapabilities"
             raise errors.InvalidParams(f"params._meta[{ENVELOPE + missing!r}] is required")
         version = head.protocol_version
@@ -419,11 +419,14 @@ def decoded(value: bytes) -> bytes:
     """A header value with the base64 sentinel undone. Raises McpError -32020 when it cannot be."""
     if not (value.startswith(SENTINEL) and value.endswith(SENTINEL_END) and len(value) >= len(SENTINEL) + 2):
         return value
+    encoded = value[len(SENTINEL) : -2]
     try:
-        text = base64.b64decode(value[len(SENTINEL) : -2], validate=True)
+        text = base64.b64decode(encoded, validate=True)
         text.decode()
     except (binascii.Error, ValueError):
-        raise errors.McpError(errors.HEADER_MISMATCH, f"Not base64 of UTF-8: {value.decode('latin-1')[:80]}") from None
+        text = b""
+    if base64.b64encode(text) != encoded:  # also what only a lenient decoder takes
+        raise errors.McpError(errors.HEADER_MISMATCH, f"Not base64 of UTF-8: {value.decode('latin-1')[:80]}")
     return text
 
 
@@ -434,9 +437,10 @@ def _mirrors(said: bytes, value: Any, type: str) -> bool:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         try:
-            return float(said) == value if b"." in said or b"e" in said.lower() else int(said) == value
-        except ValueError:
+            number = jsonrpc.value(said)
+        except McpError:
             return False
+        return isinstance(number, int | float) and not isinstance(number, bool) and number == value
     return isinstance(value, str) and said == value.encode()
 
 

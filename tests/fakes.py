@@ -12,7 +12,7 @@ from fastsse._framing import Head
 from fastsse.config import Config
 from fastsse.decision import Reply
 from fastsse.endpoint import Endpoint
-from fastsse.errors import InvalidParams, RequestRefused
+from fastsse.errors import InvalidParams, McpError, RequestRefused
 from fastsse.handler import ParamHeader, Publisher
 from fastsse.jsonrpc import ENVELOPE
 from fastsse.revisions import Revision
@@ -204,12 +204,14 @@ class Place:
         )
 
     def ask(self, head: Head, body: bytes = b"", local: bool = True) -> Any:
-        """What a request leads to; refusals as the replies that they become."""
+        """What a request leads to; refusals, and bodies that are no message, as the replies that they become."""
         try:
             decision = self.endpoint.head(head, local, self.now)
             return self.endpoint.body(head, body, self.now) if decision is None else decision
         except RequestRefused as refused:
             return self.endpoint.refusal(refused, head, local)
+        except McpError as wrong:
+            return self.endpoint.broken(wrong, head)
 
     def initialize(self, version: str = "2025-11-25", **capabilities: Any) -> str:
         """Opens a session on /mcp; its id."""

@@ -213,10 +213,10 @@ class Place:
         except McpError as wrong:
             return self.endpoint.broken(wrong, head)
 
-    def initialize(self, version: str = "2025-11-25", **capabilities: Any) -> str:
+    def initialize(self, version: str = "2025-11-25", host: str = "localhost:3002", **capabilities: Any) -> str:
         """Opens a session on /mcp; its id."""
         params = {"protocolVersion": version, "capabilities": capabilities, "clientInfo": {"name": "t", "version": "1"}}
-        reply = self.ask(head(), message("initialize", params))
+        reply = self.ask(head(host=host), message("initialize", params))
         assert isinstance(reply, Reply)
         return reply.extra.decode().removeprefix("Mcp-Session-Id: ").strip()
 

@@ -12,7 +12,7 @@ import queue
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Self
 
 import schemas
 from fakes import MODERN, enveloped
@@ -68,16 +68,23 @@ def port(server: Server) -> int:
 
 
 class Answer:
-    """The HTTP response on one connection: its head, then its body, or its events while they come."""
+    """The HTTP response on one connection: whole, or an event stream that is read as it comes.
 
-    def __init__(self, sock: socket.socket) -> None:
+    `last`: its connection is closed when it has been read.
+    """
+
+    def __init__(self, sock: socket.socket, last: bool) -> None:
         self.sock = sock
+        self.last = last
         self.data = b""
         head = self._until(b"\r\n\r\n").decode("latin-1").split("\r\n")
         self.status = int(head[0].split(" ")[1])
         self.fields = {name.lower(): value for name, value in (line.split(": ", 1) for line in head[1:] if line)}
         self.chunked = self.fields.get("transfer-encoding") == "chunked"
         self.type = self.fields.get("content-type", "").partition(";")[0]
+        self.body = b""
+        if self.type != "text/event-stream":
+            self.body = b"".join(self._pieces())
 
     def _more(self) -> bool:
         data = self.sock.recv(65536)
@@ -101,22 +108,21 @@ class Answer:
     def _pieces(self) -> Iterator[bytes]:
         if not self.chunked:
             yield self._exactly(int(self.fields["content-length"]))
-            return
-        while size := int(self._until(b"\r\n"), 16):
-            yield self._exactly(size)
+        else:
+            while size := int(self._until(b"\r\n"), 16):
+                yield self._exactly(size)
+                assert self._exactly(2) == b"\r\n"
             assert self._exactly(2) == b"\r\n"
-        assert self._exactly(2) == b"\r\n"
-
-    def body(self) -> bytes:
-        return b"".join(self._pieces())
+        if self.last:
+            self.close()
 
     def json(self) -> Any:
         assert self.type == "application/json", (self.status, self.fields)
-        return json.loads(self.body())
+        return json.loads(self.body)
 
     def events(self) -> Iterator[dict[str, str]]:
         """Events as they come; a comment is an event with the key "". Ends with the stream."""
-        assert self.type == "text/event-stream", (self.status, self.fields, self.body())
+        assert self.type == "text/event-stream", (self.status, self.fields, self.body)
         rest = ""
         for piece in self._pieces():
             rest += piece.decode()
@@ -150,7 +156,7 @@ def ask(
     if body is not None:
         lines.append(f"Content-Length: {len(body)}")
     sock.sendall("\r\n".join([*lines, "", ""]).encode() + (body or b""))
-    return Answer(sock)
+    return Answer(sock, last=on is None)
 
 
 class Client:
@@ -169,7 +175,7 @@ class Client:
         self.status = 0
         self.open: list[Answer] = []
 
-    def __enter__(self) -> "Client":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -301,7 +307,7 @@ class Pair(Client):
         answer = ask(self.server, "POST", self.uri, strip(message), fields)
         self.status = answer.status
         self.open.append(answer)
-        assert answer.status != 202 or answer.body() == b"Accepted"
+        assert answer.status != 202 or answer.body == b"Accepted"
         return answer
 
     def messages(self, answer: Answer) -> Iterator[Any]:

@@ -38,6 +38,8 @@ NEVER = float("inf")
 GO_ON, LAST, GO_ON_10 = 0, 1, 2
 PING = _framing.comment(b"ping")
 EVENTS = b"text/event-stream"
+AT_ONCE = 16
+"""Answers to pipelined requests that are joined into one write: more than clients pipeline, of a page each 64 KiB."""
 LINGER = 2.0
 """Seconds that a refused peer may go on sending before it is cut: nginx lingering_timeout 5 s, shortened."""
 
@@ -46,8 +48,8 @@ class Home:
     """What all connections of one server share; `Server` is one. `clock()` gives monotonic seconds."""
 
     __slots__ = (
-        "body_timeout", "clock", "config", "dispatch", "draining", "endpoint", "head_timeout", "heads", "keep_alive", "ping",
-        "plain", "sse_after", "stats", "table",
+        "body_timeout", "clock", "config", "dispatch", "draining", "endpoint", "head_timeout", "heads", "keep_alive",
+        "ping", "plain", "sse_after", "stats", "table",
     )  # fmt: skip
 
     dispatch: Dispatch
@@ -89,8 +91,8 @@ class Connection:
     """Duck-typed asyncio.Protocol."""
 
     __slots__ = (
-        "buffer", "call", "deadline", "dirty", "head", "held", "home", "listen", "local", "out", "paused", "persistence", "phase",
-        "requests", "shard", "since", "stalled", "stream", "transport", "waiter", "written",
+        "buffer", "call", "deadline", "dirty", "head", "held", "home", "listen", "local", "out", "paused",
+        "persistence", "phase", "requests", "shard", "since", "stalled", "stream", "transport", "waiter", "written",
     )  # fmt: skip
 
     def __init__(self, home: Home) -> None:
@@ -155,7 +157,7 @@ class Connection:
         home.left(self)
 
     def close(self, reason: CloseReason) -> None:
-        """Ends the connection. What the transport still holds is sent if the peer takes it within stall_timeout."""
+        """Ends the connection. What the transport still holds is sent as long as the peer goes on taking it."""
         if self.phase == CLOSED:
             return
         log.debug("closed: %s", reason.value)
@@ -165,6 +167,7 @@ class Connection:
         self._release()
         self.deadline = home.clock() + home.config.stall_timeout
         if self.transport is not None:
+            self.stalled = self.transport.get_write_buffer_size()
             self.transport.close()
 
     def _wake_waiter(self) -> None:
@@ -201,11 +204,18 @@ class Connection:
             return
         requests = self.requests
         requests.receive(data)
-        if phase <= BODY:
+        if phase > BODY:
+            if requests.waiting > self.home.config.max_pipelined:
+                self._hold()
+        elif self.paused:
+            self._hold()
+        else:
             self._advance(self.home.clock())
-        elif requests.waiting > self.home.config.max_pipelined:
-            self.held = True
-            self.transport.pause_reading()
+
+    def _hold(self) -> None:
+        """Reads no more for now: what has arrived has to be served, or its answers taken, first."""
+        self.held = True
+        self.transport.pause_reading()
 
     def eof_received(self) -> bool:
         """The peer sends no more. It may still read: the answer of a call that does not end with it is finished."""
@@ -213,12 +223,13 @@ class Connection:
         if self.phase == CALLING and not (self.call is not None and self.call._call.era.modern):
             self.persistence = LAST
             return True
-        if self.phase <= BODY and self.requests.begun:
+        if self.phase <= BODY and not self.requests.idle():
             self._advance(self.home.clock())
         return False
 
     def _advance(self, now: float) -> None:
-        """Takes requests until bytes are missing or an answer is pending; then writes once."""
+        """Takes requests until bytes are missing or an answer is pending; then writes once (so often as to notice in
+        time that nobody takes the answers)."""
         out: list[bytes] = []
         self.out = out
         while self.phase <= BODY and not self.paused:
@@ -234,6 +245,9 @@ class Connection:
                 log.exception("a request failed")
                 self.persistence = LAST
                 self._refuse(RequestRefused(500, "internal", "Internal error", code=INTERNAL_ERROR))
+            if len(out) >= AT_ONCE and self.transport is not None:
+                self.transport.write(b"".join(out))
+                out.clear()
         self.out = None
         if out and self.transport is not None:
             self.transport.write(out[0] if len(out) == 1 else b"".join(out))
@@ -314,7 +328,8 @@ class Connection:
         self.requests.done()
         self.head = None
         self.since = NEVER
-        self.deadline = now + self.home.keep_alive
+        if not self.paused:
+            self.deadline = now + self.home.keep_alive
 
     def _run(self, call: Call, now: float) -> None:
         home = self.home
@@ -389,7 +404,8 @@ class Connection:
         frames = opening + (buffer.take() if not self.paused else [])
         stats.events += len(frames)
         self.written = now
-        self.deadline = now + home.ping
+        if not self.paused:
+            self.deadline = now + home.ping
         first = home.heads.stream(extra, bool(head.minor))
         self._write(first + (self._frame(frames) if frames else b""))
 
@@ -495,7 +511,7 @@ class Connection:
 
     def _resume(self) -> None:
         """Reads on, first what was pipelined."""
-        if self.held and self.transport is not None:
+        if self.held and not self.paused and self.transport is not None:
             self.held = False
             self.transport.resume_reading()
         if self.requests.begun:
@@ -525,10 +541,10 @@ class Connection:
 
     def pause_writing(self) -> None:
         self.paused = True
-        self.stalled = -1
+        self.stalled = self.transport.get_write_buffer_size()
         if self.buffer is not None:
             self.buffer.paused = True
-        self.deadline = min(self.deadline, self.home.clock() + self.home.config.stall_timeout)
+        self.deadline = self.home.clock() + self.home.config.stall_timeout
 
     def resume_writing(self) -> None:
         self.paused = False
@@ -538,10 +554,17 @@ class Connection:
         self._wake_waiter()
         if self.buffer is not None:
             self.buffer.paused = False
-            self.deadline = now + self.home.ping
+            self.deadline = now  # the next tick finds out what is due
             self.flush(now)
-        elif self.phase <= BODY:
-            self.deadline = now + self.home.keep_alive
+        elif self.phase == CALLING:
+            self.deadline = self.since + self.home.sse_after
+        else:
+            home = self.home
+            begun = home.body_timeout if self.phase == BODY else home.head_timeout
+            self.deadline = now + (begun if self.phase == BODY or self.since != NEVER else home.keep_alive)
+            if self.held:
+                self.held = False
+                self.transport.resume_reading()
             self._advance(now)
 
     # --- clock
@@ -551,14 +574,12 @@ class Connection:
         phase = self.phase
         if phase == CLOSED:
             self.deadline = NEVER
-            if self.transport is not None:
+            if self.transport is not None and self._stalls(now):
                 self.transport.abort()
         elif self.paused:
-            held = self.transport.get_write_buffer_size()
-            if held == self.stalled:
+            if self._stalls(now):
                 self.close(CloseReason.STALLED)
-            self.stalled = held
-            self.deadline = now + self.home.config.stall_timeout
+                self.transport.abort()
         elif phase == STREAMING:
             self._quiet(now)
         elif phase == CALLING:
@@ -573,6 +594,15 @@ class Connection:
             self._too_slow("slow_head", "The request head did not arrive in time", "head_timeout")
         else:
             self.close(CloseReason.IDLE)
+
+    def _stalls(self, now: float) -> bool:
+        """Whether the peer has taken nothing since this was asked last; if it has, it gets as long again."""
+        held = self.transport.get_write_buffer_size()
+        if held == self.stalled:
+            return True
+        self.stalled = held
+        self.deadline = now + self.home.config.stall_timeout
+        return False
 
     def _quiet(self, now: float) -> None:
         """On an event stream: a heartbeat that is due, or a comment so that nobody takes silence for death."""

@@ -32,6 +32,9 @@ log = logging.getLogger("fastsse.dispatch")
 CANCELLED = -32800
 """The code of a response that only says that the call was cancelled (unspecified; the Python SDK's, from LSP)."""
 
+ENDINGS = (Exception, SystemExit)
+"""How a function may fail. SystemExit too: what takes itself for a program must not end the server."""
+
 FAST_CALLS = 1000
 FAST_SECONDS = 100e-6
 """A threaded function that stayed under 100 µs for 1,000 calls would save a thread hop with inline=True."""
@@ -78,7 +81,7 @@ class Dispatch:
                 return self._reply(call, answer, now)
         except errors.McpError as error:
             return self._failed(call, error, now)
-        except Exception as error:
+        except ENDINGS as error:
             return self._crashed(call, error, now)
         return self._start(call, answer, line, now)
 
@@ -95,7 +98,7 @@ class Dispatch:
                     body = self._reply(call, plan.encode(value, call.request), now)
             except InputRequired as asked:
                 body = call.era.input_required(call.request, asked.questions, context._answered or {})
-            except Exception as error:
+            except ENDINGS as error:
                 body = self._error_body(context, plan, error)
             if body is not None:
                 context._ended = True
@@ -139,12 +142,15 @@ class Dispatch:
             body = self._reply(call, plan.encode(value, request), context._started)
         except InputRequired as asked:
             body = call.era.input_required(request, asked.questions, context._answered or {})
-        except asyncio.CancelledError:
-            if not context._cancelled:
+        except asyncio.CancelledError as error:
+            if context._cancelled:
+                body = b""
+            elif context._task is not None and context._task.cancelling():  # the loop is being closed
                 self._forget(context)
                 raise
-            body = b""
-        except Exception as error:
+            else:  # something that the function awaited was cancelled: its own affair
+                body = self._error_body(context, plan, error)
+        except ENDINGS as error:
             body = self._error_body(context, plan, error)
         self._finish(context, body)
 
@@ -178,14 +184,14 @@ class Dispatch:
         plan = work.plan
         count = self._fast.get(plan, 0)
         if count < 0:
-            return await self.loop.run_in_executor(self.pool, variables.run, work.call, context)
+            return await self.loop.run_in_executor(self.pool, _in_thread, variables, work, context)
         spent = 0.0
 
         def measured() -> Any:
             nonlocal spent
             begun = self.now()
             try:
-                return variables.run(work.call, context)
+                return _in_thread(variables, work, context)
             finally:
                 spent = self.now() - begun
 
@@ -273,12 +279,15 @@ class Dispatch:
         log.debug("%s %s cancelled: %s", context.request.method, context.request.name, reason)
         task = context._task
         if task is not None:
-            task.cancel()
+            self.loop.call_soon(task.cancel)  # not now: a task that has not begun would never come to its end
 
     # --- errors
 
-    def _error_body(self, context: Context, plan: Plan, error: Exception) -> bytes:
+    def _error_body(self, context: Context, plan: Plan, error: BaseException) -> bytes:
         call = context._call
+        if not isinstance(error, Exception):
+            error, cause = RuntimeError(f"it ended with {type(error).__name__}"), error
+            error.__cause__ = cause
         try:
             answer: Answer | None = None if isinstance(error, errors.McpError) else plan.failed(error, call.request)
             if answer is not None:
@@ -300,6 +309,13 @@ class Dispatch:
         calls.seconds.observe(self.now() - started)
         return call.era.failure(call.request, error)
 
-    def _crashed(self, call: Call, error: Exception, started: float) -> bytes:
+    def _crashed(self, call: Call, error: BaseException, started: float) -> bytes:
         log.error("%s %s failed", call.request.method, call.request.name, exc_info=error)
         return self._failed(call, errors.McpError(errors.INTERNAL_ERROR, "Internal error"), started)
+
+
+def _in_thread(variables: contextvars.Context, work: Work, context: Context) -> Any:
+    try:
+        return variables.run(work.call, context)
+    except StopIteration as error:  # no future takes one (python/cpython#112182): the call would never end
+        raise RuntimeError("the function raised StopIteration") from error

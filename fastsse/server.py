@@ -47,6 +47,9 @@ log = logging.getLogger("fastsse.server")
 RESERVE = 64
 """File descriptors that are kept for the application: files, pipes, sockets to other services."""
 
+FAREWELL = 0.5
+"""Seconds that calls that were cut may take to clean up, and peers to take their last bytes."""
+
 COLLAPSING = ("/list_changed", "/updated")
 
 
@@ -189,26 +192,26 @@ class Server(Home):
                 [context._task for context in running if context._task], timeout=max(0.0, end - self.clock())
             )
             self._flush()
-        cut = len(running)
-        for context in list(running):
+        cut = list(running)
+        for context in cut:
             context.cancel("the server stops")
         if cut:
-            await asyncio.sleep(0)
+            await asyncio.wait([context._task for context in cut if context._task], timeout=FAREWELL)
             self._flush()
-        return cut
+        return len(cut)
 
     async def _closed(self) -> None:
         """Waits until the transports are gone; those that hold bytes nobody takes are cut after a moment."""
         if self.stats.connections_open:
             self._gone = asyncio.Event()
             try:
-                await asyncio.wait_for(self._gone.wait(), 1.0)
+                await asyncio.wait_for(self._gone.wait(), FAREWELL)
             except TimeoutError:
                 for connection in self._connections():
                     if connection.transport is not None:
                         connection.transport.abort()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._gone.wait(), 1.0)
+                    await asyncio.wait_for(self._gone.wait(), FAREWELL)
 
     async def __aenter__(self) -> Server:
         return await self.start()

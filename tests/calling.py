@@ -10,6 +10,7 @@ import pytest
 
 from fastsse.app import App
 from fastsse.handler import ASYNC, Request, Result, Work
+from fastsse.jsonrpc import UNSET, Raw
 from fastsse.revisions import R5, REVISIONS, Revision
 
 EVERY = tuple(REVISIONS.values())
@@ -19,7 +20,7 @@ every_revision = pytest.mark.parametrize("revision", EVERY, ids=lambda revision:
 
 def make(method: str, name: str = "", arguments: object = None, revision: Revision = R5, **params: Any) -> Request:
     raw = b"" if arguments is None else json.dumps(arguments).encode()
-    whole = json.dumps(params).encode() if params else b""
+    whole = Raw(json.dumps(params).encode()) if params else UNSET
     return Request(b"1", method, whole, name, raw, None, revision, None, cast("Any", None))
 
 

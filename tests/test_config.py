@@ -207,15 +207,13 @@ def test_any_text_is_accepted_or_refused_in_our_words(name: str, text: str) -> N
 def test_a_slip_of_the_pen_is_noticed() -> None:
     environ = {"FASTSSE_PROT": "1", "FASTSSE_DEBUG": "1", "FASTSSE_PORT": "1", "PATH": "/"}
     kubernetes = {"FASTSSE_SERVICE_HOST": "10.0.0.1", "FASTSSE_PORT_80_TCP": "x"}
-    assert sources.unknown(environ | kubernetes) == [
-        "FASTSSE_PROT is no setting; did you mean FASTSSE_PORT?"
-    ]
+    assert sources.unknown(environ | kubernetes) == ["FASTSSE_PROT is no setting; did you mean FASTSSE_PORT?"]
 
 
 def test_a_dotenv_file() -> None:
     text = (
         "\ufeff# SSE Server Configuration\r\nMCP_SSE_PORT=3003\r\n\nexport MCP_SSE_HOST = localhost # where\n"
-        "A='single # kept'\nB=\"two\\nlines\"\nC=\nD=a#b\nE=a=b\nnot a variable\n1F=x\nG=\"x\" # after\n"
+        'A=\'single # kept\'\nB="two\\nlines"\nC=\nD=a#b\nE=a=b\nnot a variable\n1F=x\nG="x" # after\n'
     )
     assert sources.parse_dotenv(text) == {
         "MCP_SSE_PORT": "3003",

@@ -76,6 +76,7 @@ class Answer:
     def __init__(self, sock: socket.socket, last: bool) -> None:
         self.sock = sock
         self.last = last
+        self.reading: Iterator[dict[str, str]] | None = None
         self.data = b""
         head = self._until(b"\r\n\r\n").decode("latin-1").split("\r\n")
         self.status = int(head[0].split(" ")[1])
@@ -133,6 +134,12 @@ class Answer:
                 assert [name for name, _, _ in lines].count("data") <= 1, block
                 yield {name: value for name, _, value in lines}
         assert not rest
+
+    def take(self, count: int) -> list[dict[str, str]]:
+        """That many events with data; those behind them can still be read."""
+        if self.reading is None:
+            self.reading = (event for event in self.events() if "data" in event)
+        return list(itertools.islice(self.reading, count))
 
     def close(self) -> None:
         self.sock.close()

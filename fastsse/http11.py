@@ -27,6 +27,7 @@ _DIGITS = re.compile(rb"[0-9]{1,18}")
 # RFC 9110 §7.2 and RFC 3986 §3.2.2, without zone ids and addresses of the future.
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::[0-9]*)?")
 _ABSOLUTE = re.compile(rb"(https?)://([^/?]+)(?:[/?].*)?", re.IGNORECASE)
+_FRAMING: Final = (b"content-length", b"transfer-encoding")
 _DEFAULT_PORT: Final = {b"http": b":80", b"https": b":443"}
 # RFC 9112 §7.1, extensions without the optional blanks of §7.1.1, which only mislead; 16 digits cannot pass 64 bits.
 _QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
@@ -222,7 +223,7 @@ class _Chunks:
         self._spare = max_head
         self._left = 0  # bytes of the current chunk still to come
         self._searched = 0
-        self._state = self._size
+        self._state = _Chunks._size  # unbound: a body must not have to wait for the cycle collector
         self.body = bytearray()
         self.complete = False
 
@@ -236,18 +237,16 @@ class _Chunks:
                 at += len(piece)
                 if self._left:
                     break
-                self._state = self._gap
+                self._state = _Chunks._gap
             limit = at + self._spare + 18  # 16 digits and the line end are free
             end = data.find(b"\r\n", at + self._searched, limit)
             if end < 0:
                 if len(data) >= limit:
-                    raise RequestRefused(
-                        431, "trailers_too_large", "Chunk extensions or trailers are too large", setting="max_head"
-                    )
+                    self._spend(len(data) - at)
                 self._searched = max(0, len(data) - at - 1)
                 break
             self._searched = 0
-            self._state(bytes(data[at:end]))
+            self._state(self, bytes(data[at:end]))
             at = end + 2
         return at
 
@@ -260,18 +259,18 @@ class _Chunks:
         if len(self.body) + self._left > self._max_body:
             raise _too_large(len(self.body) + self._left, self._max_body)
         if not self._left:
-            self._state = self._trailer
+            self._state = _Chunks._trailer
 
     def _gap(self, line: bytes) -> None:
         if line:
             raise RequestRefused(400, "chunk_end", "A chunk is longer than its size says")
-        self._state = self._size
+        self._state = _Chunks._size
 
     def _trailer(self, line: bytes) -> None:
         if not line:
             self.complete = True
-        elif not _FIELD_LINE.fullmatch(line):
-            raise RequestRefused(400, "trailer", "A trailer is not a field line")
+        elif not (field := _FIELD_LINE.fullmatch(line)) or field[1].lower() in _FRAMING:  # RFC 9110 §6.5.1
+            raise RequestRefused(400, "trailer", "A trailer is no field line, or frames the message")
         self._spend(len(line))
 
     def _spend(self, size: int) -> None:

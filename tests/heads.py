@@ -206,7 +206,7 @@ CHUNKS = [b"3\r\nabc\r\n", b"0003\r\nabc\r\n", b"A\r\n0123456789\r\n", b"3;a=b\r
           b"ffffffffffffffff\r\n", b"10000000000000003\r\nabc\r\n", b"00000000000000003\r\nabc\r\n", b"g\r\n",
           b"3_0\r\n"]  # fmt: skip
 LAST_CHUNKS = [b"0\r\n\r\n", b"000\r\n\r\n", b"0;a\r\n\r\n", b"0\r\nX: y\r\n\r\n",
-               b"0\r\nContent-Length: 3\r\nX:\r\n\r\n", b"0\n\n", b"0\r\n\n", b"0\r\nX y\r\n\r\n",
+               b"0\r\nX: y\r\nY:\r\n\r\n", b"0\r\nContent-Length: 3\r\n\r\n", b"0\n\n", b"0\r\n\n", b"0\r\nX y\r\n\r\n",
                b"0\r\nX: y\n\r\n", b"0\r\nX: y\r\n z\r\n\r\n", b"0\r\n", b"-0\r\n\r\n", b"0\r\nX : y\r\n\r\n",
                b""]  # fmt: skip
 

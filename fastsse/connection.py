@@ -382,6 +382,7 @@ class Connection:
         self._open(listen.stream, listen.era, extra, listen.opening, listen.after, now)
         if listen.heartbeat is not None:
             self.since = now
+            self.deadline = min(self.deadline, now + home.config.heartbeat)
 
     def _open(
         self, stream: EventStream, era: str, extra: bytes, opening: list[bytes], after: int | None, now: float

@@ -105,11 +105,10 @@ def test_a_peer_that_pipelines_and_never_reads_costs_no_more_than_the_limits() -
         pages = http("GET", "/docs") * 1000
         read = 0
         while client.reads() and read < 10 * MIB:
-            client.send(pages)
+            client.send(pages, "GET " * 1000)
             read += len(pages)
         assert read < MIB
         assert len(client.transport.held) < MIB
-        client.reader.asked.extend(["GET"] * (read // len(http("GET", "/docs"))))
         client.transport.takes = True
         while client.transport.held:
             client.transport.take()
@@ -290,8 +289,7 @@ def test_a_refusal_of_a_request_that_was_read_does_not_end_the_connection(path: 
 def test_a_connection_too_many() -> None:
     with World(Stage().app) as world:
         world.server._max_connections = 2
-        first, _, third = world.connect(), world.connect(), world.connect()
-        third.reader.asked.append("GET")
+        first, _, third = world.connect(), world.connect(), world.connect(asked="GET")
         (answer,) = third.answers
         assert refusal(answer) == (503, "too_many_connections")
         assert answer.fields["retry-after"] == "1"
@@ -328,8 +326,7 @@ def test_what_nobody_foresaw_is_an_internal_error_and_says_no_more(
 @pytest.mark.parametrize("interval", [0.5, 1.0, 5.0])
 def test_a_head_that_dribbles_is_given_up(interval: float) -> None:
     with World(Stage().app, head_timeout=10.0) as world:
-        client = world.connect()
-        client.reader.asked.append("GET")
+        client = world.connect(asked="GET")
         begun = world.clock.now
         for byte in http("GET", "/health", x_long="x" * 500):
             world.loop.advance(interval)
@@ -508,7 +505,7 @@ def test_whenever_a_client_disappears_nothing_is_left_of_it(request_bytes: bytes
     with World(stage.app, max_sessions=2000) as world:
         for cut in range(1, len(request_bytes) + 1):
             for begun in (False, True):
-                client = world.connect()
+                client = world.connect(asked="POST")
                 with world.loop.running():
                     client.protocol.data_received(request_bytes[:cut])
                 if begun:
@@ -556,8 +553,7 @@ def test_how_bytes_are_cut_into_pieces_changes_nothing(parts: list[bytes], cuts:
     with World(Stage().app) as world:
         seen = []
         for pieces in ([], cuts):
-            client = world.connect()
-            client.reader.asked.extend(methods.split())
+            client = world.connect(asked=methods)
             at = 0
             for size in (*pieces, len(data)):
                 client.send(data[at : at + size])
@@ -578,8 +574,7 @@ WORDS = (
 @given(st.binary(max_size=300) | st.lists(st.sampled_from(WORDS)).map(b"".join))
 def test_any_bytes_are_answered_or_refused(data: bytes) -> None:
     with World(Stage().app) as world:
-        client = world.connect()
-        client.reader.asked.extend(["GET"] * 300)
+        client = world.connect(asked="GET " * 300)
         client.send(data).eof()
         assert client.closed
         assert all(answer.ended and 200 <= answer.status < 506 for answer in client.answers)

@@ -22,6 +22,7 @@ from fastsse.shards import Table
 from fastsse.stream import EventStream
 
 EMPTY = b"{}"
+CHANGES = {kind: f"notifications/{kind}/list_changed" for kind in ("tools", "resources", "prompts")}
 NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 LISTS = frozenset(("tools/list", "resources/list", "resources/templates/list", "prompts/list"))
 
@@ -67,6 +68,14 @@ class Handshake:
         if self.catalog.instructions is not None:
             result["instructions"] = self.catalog.instructions
         return revision, capabilities or {}, jsonrpc.encode(result)
+
+    def settle(self, session: Session, revision: Revision, capabilities: dict[str, Any]) -> None:
+        """Notes in a session what its handshake led to."""
+        session.revision = revision
+        session.capabilities = capabilities
+        offered = self.catalog.capabilities(revision)
+        silent = [method for kind, method in CHANGES.items() if not offered.get(kind, {}).get("listChanged")]
+        session.undeclared = frozenset(silent) or None
 
     def request(
         self,

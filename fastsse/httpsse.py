@@ -110,7 +110,8 @@ class HttpSse:
             if isinstance(params, McpError):
                 raise params
             if message.method == "initialize":
-                session.revision, session.capabilities, done = rules.initialize(message)
+                revision, capabilities, done = rules.initialize(message)
+                rules.settle(session, revision, capabilities)
             else:
                 if session.calls:
                     refuse_twice(session.calls, id, self.config)

@@ -73,7 +73,7 @@ class Session:
     __slots__ = (
         "asked", "calls", "capabilities", "clocks", "created", "id", "log_level", "lost_at", "next_ask", "next_stream",
         "pair", "place", "principal", "ready", "revision", "ring", "state", "stream", "streams", "subscriptions",
-        "table", "touched",
+        "table", "touched", "undeclared",
     )  # fmt: skip
 
     def __init__(
@@ -95,6 +95,7 @@ class Session:
         self.principal: object | None = None
         self.log_level = LEVELS["info"]
         self.subscriptions: set[str] | None = None
+        self.undeclared: frozenset[str] | None = None  # notifications that the handshake did not promise
         self.calls: dict[bytes, Running] | None = None
         self.asked: dict[int, Callable[[bytes | None, bytes | None], None]] | None = None
         self.next_ask = 0
@@ -208,6 +209,8 @@ class Session:
         if stream is None or not self.ready or not event.method:
             return
         if event.uri is not None and not covers(self.subscriptions, event.uri):
+            return
+        if self.undeclared is not None and event.method in self.undeclared:
             return
         stream.send(event.frame, event.kind, event.key)
 

@@ -119,8 +119,7 @@ class Streamable:
         session = self.table.open(False, now)
         if session is None:
             raise full_table(self.table)
-        session.revision = revision
-        session.capabilities = capabilities
+        self.rules.settle(session, revision, capabilities)
         reply = answer(_framing.result(id, result), accepts)
         reply.extra += b"Mcp-Session-Id: " + session.id + b"\r\n"
         return reply

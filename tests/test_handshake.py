@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from fakes import FakeCatalog, Place, head, message, table, told
+from fakes import FakeCatalog, Place, buffer, events, head, message, table, told
 from fastsse import errors, jsonrpc
 from fastsse.config import Config
 from fastsse.handler import Request, Result
 from fastsse.handshake import Handshake
 from fastsse.revisions import HANDSHAKE, R2, R4
 from fastsse.session import LEVELS, Session
+from fastsse.stream import Event
 
 
 class Running:
@@ -202,6 +203,17 @@ def test_notifications() -> None:
     of.notification(jsonrpc.decode(message("notifications/cancelled", {"requestId": 7, "reason": "no"}, None)), whose)
     of.notification(jsonrpc.decode(message("notifications/cancelled", {"requestId": 7}, None)), whose)
     assert call.reasons == ["no", "cancelled by the client"]
+
+
+@pytest.mark.requirement("F-16")
+def test_what_was_not_promised_is_not_told() -> None:
+    whose, of, reader = session(), rules(), buffer()
+    whose.ready = True
+    whose.standing().attach(reader)
+    of.settle(whose, R4, {})  # the catalog promises changes of tools only
+    for kind in ("tools", "resources", "prompts"):
+        whose.offer(Event(f"notifications/{kind}/list_changed", b'"%b"' % kind.encode()))
+    assert [event["data"] for event in events(reader.take())] == ['"tools"']
 
 
 def test_a_response_reaches_who_asked() -> None:

@@ -32,8 +32,9 @@ log = logging.getLogger("fastsse.dispatch")
 CANCELLED = -32800
 """The code of a response that only says that the call was cancelled (unspecified; the Python SDK's, from LSP)."""
 
-ENDINGS = (Exception, SystemExit)
-"""How a function may fail. SystemExit too: what takes itself for a program must not end the server."""
+ENDINGS = (Exception, SystemExit, asyncio.CancelledError)
+"""How a function may fail. SystemExit too: what takes itself for a program must not end the server. CancelledError,
+without being cancelled: it asked for the result of something that was."""
 
 FAST_CALLS = 1000
 FAST_SECONDS = 100e-6
@@ -97,7 +98,7 @@ class Dispatch:
                 else:
                     body = self._reply(call, plan.encode(value, call.request), now)
             except InputRequired as asked:
-                body = call.era.input_required(call.request, asked.questions, context._answered or {})
+                body = self._asking(context, asked)
             except ENDINGS as error:
                 body = self._error_body(context, plan, error)
             if body is not None:
@@ -139,9 +140,9 @@ class Dispatch:
                 value = await work.call(context)
             else:
                 value = await self._called(context, work)
-            body = self._reply(call, plan.encode(value, request), context._started)
+            body = b"" if context._cancelled else self._reply(call, plan.encode(value, request), context._started)
         except InputRequired as asked:
-            body = call.era.input_required(request, asked.questions, context._answered or {})
+            body = b"" if context._cancelled else self._asking(context, asked)
         except asyncio.CancelledError as error:
             if context._cancelled:
                 body = b""
@@ -151,7 +152,7 @@ class Dispatch:
             else:  # something that the function awaited was cancelled: its own affair
                 body = self._error_body(context, plan, error)
         except ENDINGS as error:
-            body = self._error_body(context, plan, error)
+            body = b"" if context._cancelled else self._error_body(context, plan, error)
         self._finish(context, body)
 
     async def _bounded(self, context: Context, work: Work) -> Any:
@@ -167,10 +168,10 @@ class Dispatch:
     async def _timed(self, context: Context, work: Work) -> Any:
         plan = work.plan
         try:
-            async with asyncio.timeout(plan.timeout):
+            async with asyncio.timeout(plan.timeout) as limit:
                 return await self._called(context, work)
         except TimeoutError:
-            if plan.timeout is None:
+            if not limit.expired():  # the function's own
                 raise
             raise errors.ToolError(f"{plan.label} did not finish within {plan.timeout:g} s") from None
 
@@ -221,6 +222,12 @@ class Dispatch:
             calls.tool_errors += 1
         return body
 
+    def _asking(self, context: Context, asked: InputRequired) -> bytes:
+        """The response that ends a round with questions."""
+        call = context._call
+        self.stats.calls(call.request.method).seconds.observe(self.now() - context._started)
+        return call.era.input_required(call.request, asked.questions, context._answered or {})
+
     def _forget(self, context: Context) -> None:
         context._ended = True
         self.running.discard(context)
@@ -260,6 +267,7 @@ class Dispatch:
         call = context._call
         calls = self.stats.calls(call.request.method)
         calls.cancelled += 1
+        calls.seconds.observe(self.now() - context._started)
         if call.accepted is not None:
             return
         if call.stream is not None:

@@ -14,7 +14,7 @@ from fakes import MODERN
 from fastsse import App, Server
 from fastsse.jsonrpc import ENVELOPE
 from fastsse.revisions import REVISIONS
-from real import EVERY, HANDSHAKE, STREAMABLE, Client, Pair, Session, client, served
+from real import EVERY, HANDSHAKE, STREAMABLE, Client, Pair, Session, client, hello, served
 
 requirement = pytest.mark.requirement
 every = pytest.mark.parametrize("revision", EVERY)
@@ -53,6 +53,34 @@ def listed(caller: Client, method: str) -> list[Any]:
 
 def text(said: Any) -> str:
     return str(said["result"]["content"][0]["text"])
+
+
+REFERENCE: dict[str, Any] = {"ref": {"type": "ref/prompt", "name": "greet"}, "argument": {"name": "who", "value": ""}}
+METHODS: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "initialize": (hello("2025-11-25", {}), set(HANDSHAKE)),
+    "ping": ({}, set(HANDSHAKE)),
+    "logging/setLevel": ({"level": "info"}, set(HANDSHAKE)),
+    "resources/subscribe": ({"uri": "test://text"}, set(HANDSHAKE)),
+    "resources/unsubscribe": ({"uri": "test://text"}, set(HANDSHAKE)),
+    "server/discover": ({}, {MODERN}),
+    **{method: ({}, set(EVERY)) for method in LISTS},
+    "tools/call": ({"name": "echo", "arguments": {"text": "x"}}, set(EVERY)),
+    "resources/read": ({"uri": "test://text"}, set(EVERY)),
+    "prompts/get": ({"name": "greet", "arguments": {"who": "x"}}, set(EVERY)),
+    "completion/complete": (REFERENCE, set(EVERY)),
+}
+
+
+@requirement("D-methods", "N-02", "L-07")
+@every
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_at_every_revision(caller: Client, revision: str, method: str) -> None:
+    params, revisions = METHODS[method]
+    said = caller.request(method, params)
+    if revision in revisions:
+        assert "result" in said
+    else:
+        assert said["error"]["code"] == -32601
 
 
 # --- tools

@@ -16,7 +16,7 @@ EVIL = "http://evil.example"
 # --- the head
 
 
-@pytest.mark.requirement("D-routes")
+@pytest.mark.requirement("D-routes", "A-12")
 @pytest.mark.parametrize(
     ("method", "target", "status"),
     [
@@ -35,6 +35,8 @@ EVIL = "http://evil.example"
         ("OPTIONS", "/nowhere", 200),
         ("GET", "/", 404),
         ("GET", "/nowhere", 404),
+        ("GET", "/.well-known/oauth-protected-resource", 404),
+        ("GET", "/.well-known/oauth-protected-resource/mcp", 404),
         ("POST", "/mcp/x", 404),
         ("GET", "/MCP", 404),
         ("GET", "/%6dcp", 404),
@@ -197,6 +199,7 @@ def test_cors_lines_are_for_those_who_may_come() -> None:
     assert b"Mcp-Session-Id" in place.endpoint.extra(head(origin="http://localhost:1"))
 
 
+@pytest.mark.requirement("D-too-many-streams")
 def test_where_there_is_no_room_streams_are_refused() -> None:
     place = Place()
     id = place.initialize()

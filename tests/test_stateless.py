@@ -438,7 +438,7 @@ def test_the_order_of_arguments_does_not_matter() -> None:
     assert isinstance(retry(place, state, {}, {"b": {"d": 3, "c": 2}, "a": 1}), Call)
 
 
-@pytest.mark.requirement("R-05", "R-06")
+@pytest.mark.requirement("R-05", "R-06", "A-11")
 def test_a_state_is_good_for_what_it_was_made_for() -> None:
     place, other = Place(), Place()
     state = first_round(place)["requestState"]

@@ -174,9 +174,10 @@ class Requests:
             )
         if found >= 0:
             raw = bytes(data[start:end])
-            self._at = end
+            head = (scan(raw) if self._plain and isinstance(data, bytearray) else None) or _unusual(raw)
+            self._at = end  # not before: a head that was refused stays the next one
             self._checked = 0
-            return (scan(raw) if self._plain and isinstance(data, bytearray) else None) or _unusual(raw)
+            return head
         if end == limit:
             line = data.find(b"\r\n", start, limit) >= 0
             status, reason, what = (431, "head_too_large", "head") if line else (414, "target_too_long", "line")
@@ -206,7 +207,11 @@ class Requests:
     def _chunked(self) -> bytes | None:
         if self._chunks is None:
             self._chunks = _Chunks(self._max_head, self._max_body)
-        self._at = self._chunks.read(self._data, self._at)
+        self._chunks.at = self._at
+        try:
+            self._chunks.read(self._data)
+        finally:
+            self._at = self._chunks.at
         return bytes(self._chunks.body) if self._chunks.complete else None
 
 
@@ -216,7 +221,7 @@ class _Chunks:
     Extensions and trailers are checked and dropped; together they may take `max_head` bytes.
     """
 
-    __slots__ = ("_left", "_max_body", "_searched", "_spare", "_state", "body", "complete")
+    __slots__ = ("_left", "_max_body", "_searched", "_spare", "_state", "at", "body", "complete")
 
     def __init__(self, max_head: int, max_body: int) -> None:
         self._max_body = max_body
@@ -224,41 +229,42 @@ class _Chunks:
         self._left = 0  # bytes of the current chunk still to come
         self._searched = 0
         self._state = _Chunks._size  # unbound: a body must not have to wait for the cycle collector
+        self.at = 0  # where it goes on; a line that was refused stays the next one
         self.body = bytearray()
         self.complete = False
 
-    def read(self, data: bytes | bytearray, at: int) -> int:
-        """Read data from `at` on as far as it goes; where that is."""
+    def read(self, data: bytes | bytearray) -> None:
+        """Read data from `at` on as far as it goes."""
         while not self.complete:
             if self._left:
-                piece = data[at : at + self._left]
+                piece = data[self.at : self.at + self._left]
                 self.body += piece
                 self._left -= len(piece)
-                at += len(piece)
+                self.at += len(piece)
                 if self._left:
-                    break
+                    return
                 self._state = _Chunks._gap
-            limit = at + self._spare + 18  # 16 digits and the line end are free
-            end = data.find(b"\r\n", at + self._searched, limit)
+            limit = self.at + self._spare + 18  # 16 digits and the line end are free
+            end = data.find(b"\r\n", self.at + self._searched, limit)
             if end < 0:
                 if len(data) >= limit:
-                    self._spend(len(data) - at)
-                self._searched = max(0, len(data) - at - 1)
-                break
+                    self._spend(len(data) - self.at)
+                self._searched = max(0, len(data) - self.at - 1)
+                return
+            self._state(self, bytes(data[self.at : end]))
             self._searched = 0
-            self._state(self, bytes(data[at:end]))
-            at = end + 2
-        return at
+            self.at = end + 2
 
     def _size(self, line: bytes) -> None:
         match = _CHUNK_LINE.fullmatch(line)
         if match is None:
             raise RequestRefused(400, "chunk_size", "A chunk does not begin with its size in hexadecimal digits")
+        left = int(match[1], 16)
+        if len(self.body) + left > self._max_body:
+            raise _too_large(len(self.body) + left, self._max_body)
         self._spend(len(match[2]))
-        self._left = int(match[1], 16)
-        if len(self.body) + self._left > self._max_body:
-            raise _too_large(len(self.body) + self._left, self._max_body)
-        if not self._left:
+        self._left = left
+        if not left:
             self._state = _Chunks._trailer
 
     def _gap(self, line: bytes) -> None:

@@ -74,6 +74,11 @@ class Home:
         """The connection that has just come is one too many."""
         raise NotImplementedError
 
+    @property
+    def crowded(self) -> bool:
+        """There are so many too many that it cannot even be told that it is."""
+        raise NotImplementedError
+
     def timestamp(self) -> str:
         """Wall-clock time as ISO 8601."""
         raise NotImplementedError
@@ -129,7 +134,10 @@ class Connection:
         peer = transport.get_extra_info("peername")
         self.local = not peer or str(peer[0]).startswith(("127.", "::1", "::ffff:127."))
         self.deadline = home.clock() + home.head_timeout
-        if home.full:
+        if home.full and home.crowded:
+            self.close(CloseReason.REFUSED)
+            transport.abort()
+        elif home.full:
             self._refuse(
                 RequestRefused(
                     503,

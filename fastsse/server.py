@@ -45,10 +45,14 @@ from fastsse.writebuffer import CHANGED, NOTICE
 log = logging.getLogger("fastsse.server")
 
 RESERVE = 64
-"""File descriptors that are kept for the application: files, pipes, sockets to other services."""
+"""File descriptors that are kept for the application (files, pipes, sockets to other services), and half of them for
+connections too many, until they have read that they are."""
 
 FAREWELL = 0.5
 """Seconds that calls that were cut may take to clean up, and peers to take their last bytes."""
+
+ACCEPTS = 16
+"""Connections that asyncio accepts in one turn: what it calls backlog. Out of files, it logs as many errors."""
 
 COLLAPSING = ("/list_changed", "/updated")
 
@@ -122,8 +126,9 @@ class Server(Home):
             self._set_date()
             for sock in sockets:
                 server = await loop.create_server(
-                    lambda: cast(asyncio.Protocol, Connection(self)), sock=sock, backlog=config.backlog
+                    lambda: cast(asyncio.Protocol, Connection(self)), sock=sock, backlog=ACCEPTS
                 )
+                sock.listen(config.backlog)
                 self._servers.append(server)
                 self.addresses.append(_url(sock))
             self.app.attach(self)
@@ -226,6 +231,11 @@ class Server(Home):
         """The connection that has just come is one too many."""
         return self.stats.connections_open > self._max_connections
 
+    @property
+    def crowded(self) -> bool:
+        """There are so many too many that it cannot even be told that it is."""
+        return self.stats.connections_open > self._max_connections + RESERVE // 2
+
     def timestamp(self) -> str:
         return pages.timestamp(time.time())
 
@@ -239,7 +249,11 @@ class Server(Home):
         dirty, self._dirty = self._dirty, []
         now = self.clock()
         for connection in dirty:
-            connection.flush(now)
+            try:
+                connection.flush(now)
+            except Exception:  # one that is broken keeps nothing from the others
+                log.exception("a connection could not be written to")
+                connection.close(CloseReason.FAILED)
 
     def left(self, connection: Connection) -> None:
         if self._gone is not None and not self.stats.connections_open:
@@ -282,14 +296,18 @@ class Server(Home):
         shards = len(table.shards)
         self.stats.loop_lag = max(0.0, now - self._due)
         # Late ticks catch up, so that each shard is visited once a second whatever the load.
-        for _ in range(min(shards, 1 + int((now - self._due) * shards))):
-            table.sweep(self._shard, now)
-            self._shard = (self._shard + 1) % shards
+        visits = 1 + int((now - self._due) * shards)
+        self._due = now + 1 / shards if visits > shards else self._due + visits / shards
+        self._tick = self.dispatch.loop.call_later(max(0.0, self._due - now), self._sweep)
+        for _ in range(min(shards, visits)):
+            shard, self._shard = self._shard, (self._shard + 1) % shards
+            try:
+                table.sweep(shard, now)
+            except Exception:  # without ticks nothing would ever time out again
+                log.exception("a tick failed")
         if now - self._second >= 1.0:
             self._second = now
             self._set_date()
-        self._due = self.clock() + 1 / shards
-        self._tick = self.dispatch.loop.call_later(1 / shards, self._sweep)
 
     def _set_date(self) -> None:
         self.heads.date(formatdate(usegmt=True).encode())
@@ -329,7 +347,10 @@ class Server(Home):
             event, shard = self._spreading[0]
             receivers: list[Audience] = list(shards[shard].audience)
             for receiver in receivers:
-                receiver.offer(event)
+                try:
+                    receiver.offer(event)
+                except Exception:
+                    log.exception("an event could not be sent")
             budget -= len(receivers)
             if shard + 1 < len(shards):
                 self._spreading[0] = (event, shard + 1)

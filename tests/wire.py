@@ -515,7 +515,7 @@ class World:
         self.clients: list[Client] = []
         self.server = Server(app, Config(**{"shards": 2, "max_sessions": 64} | settings))
         self.server.clock = self.clock
-        listener = mock.Mock(spec=["close", "getsockname"])
+        listener = mock.Mock(spec=["close", "getsockname", "listen"])
         listener.getsockname.return_value = ("127.0.0.1", 3002)
         with mock.patch("fastsse.server._listen", return_value=([listener], True)):
             self.loop.finish(self.server.start())

@@ -359,7 +359,7 @@ class Connection:
 
     def _finish_call(self, call: Call, body: bytes, now: float) -> None:
         type = JSON
-        if call.only_sse and call.status == 200:
+        if call.sse_first and call.status == 200:
             body, type = _framing.event(body, b"message"), EVENTS
         home = self.home
         head = self.head

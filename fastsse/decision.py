@@ -87,26 +87,26 @@ class Era(Protocol):
 class Call:
     """A handler is to run.
 
-    `sse`: the client reads event streams; `only_sse`: it reads nothing else. `stream`: where answer and
+    `sse`: the client reads event streams; `sse_first`: it reads them before anything else. `stream`: where answer and
     notifications go; None as long as they go into a plain HTTP answer. `accepted`: the HTTP answer that is
     given at once (the HTTP+SSE pair), else None.
     """
 
-    __slots__ = ("accepted", "era", "failed", "only_sse", "request", "sse", "status", "stream")
+    __slots__ = ("accepted", "era", "failed", "request", "sse", "sse_first", "status", "stream")
 
     def __init__(
         self,
         request: Request,
         era: Era,
         sse: bool,
-        only_sse: bool = False,
+        sse_first: bool = False,
         stream: EventStream | None = None,
         accepted: Reply | None = None,
     ) -> None:
         self.request = request
         self.era = era
         self.sse = sse
-        self.only_sse = only_sse
+        self.sse_first = sse_first
         self.stream = stream
         self.accepted = accepted
         self.status = 200
@@ -158,34 +158,35 @@ Decision = Reply | Call | Batch | Listen
 
 
 class Accepts:
-    """What a client reads, from its Accept header (design §1): `sse`, and `only_sse` when nothing else."""
+    """What a client reads, from its Accept header: `sse`, and `sse_first` when that comes before everything else it
+    lists, or is all it lists. Such a client gets every answer as an event stream."""
 
-    __slots__ = ("only_sse", "sse")
+    __slots__ = ("sse", "sse_first")
 
-    def __init__(self, sse: bool, only_sse: bool) -> None:
+    def __init__(self, sse: bool, sse_first: bool) -> None:
         self.sse = sse
-        self.only_sse = only_sse
+        self.sse_first = sse_first
 
 
 def accepts(accept: bytes | None) -> Accepts:
     """A missing Accept and wildcards mean JSON; SSE only for those that list `text/event-stream`."""
     if accept is None:
         return Accepts(False, False)
-    sse = other = False
+    sse = first = other = False
     for item in accept.lower().split(b","):
         media, _, parameters = item.strip().partition(b";")
         if b"q=0" in parameters.replace(b" ", b"") and not parameters.replace(b" ", b"").strip(b"q=0."):
             continue
         if media.strip() == b"text/event-stream":
-            sse = True
+            sse, first = True, not other
         elif media.strip():
             other = True
-    return Accepts(sse, sse and not other)
+    return Accepts(sse, first)
 
 
 def answer(body: bytes, accepts: Accepts, status: int = 200) -> Reply:
-    """A finished JSON-RPC response: as JSON, or as one event for a client that reads nothing else."""
-    if accepts.only_sse and status == 200:
+    """A finished JSON-RPC response: as JSON, or as one event for a client that puts event streams first."""
+    if accepts.sse_first and status == 200:
         return Reply(status, _framing.event(body, b"message"), EVENTS)
     return Reply(status, body)
 

@@ -241,7 +241,7 @@ class Endpoint:
             reads = accepts(accept)
             if len(self._accepts) < KEPT:
                 self._accepts[accept] = reads
-        if body[:1] != b"{" and body.lstrip()[:1] == b"[":
+        if not body.startswith(b"{") and body.lstrip()[:1] == b"[":
             if _modern(head.protocol_version):
                 raise errors.RequestRefused(400, "array", "Invalid request: one message per POST", want="a JSON object")
             return self.streamable.post_array(head, body, now)

@@ -178,7 +178,7 @@ class Stateless:
         request.capabilities = capabilities
         if params.request_state is not UNSET or params.input_responses is not UNSET:
             request.answers = self._answers(request, params)
-        return Call(request, self, accepts.sse, accepts.only_sse)
+        return Call(request, self, accepts.sse, accepts.sse_first)
 
     def _name_header(self, head: Head, name: str) -> None:
         said = head.mcp_name

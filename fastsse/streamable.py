@@ -105,7 +105,7 @@ class Streamable:
             return answer(rules.error(id, error), accepts, rules.status(error))
         if isinstance(found, bytes):
             return answer(_framing.result(id, found), accepts)
-        return Call(found, rules, accepts.sse, accepts.only_sse)
+        return Call(found, rules, accepts.sse, accepts.sse_first)
 
     def _initialize(self, head: Head, message: Message, accepts: Accepts, now: float) -> Decision:
         """Opens a session (an id that is dead, or still lives, does not matter); the version header is ignored here."""

@@ -125,7 +125,7 @@ def page() -> Iterator[int]:
 def server(page: int) -> Iterator[str]:
     # A TypeScript client that gets no processor for longer than the gap loses progress after all: 5 ms is too short
     # for a machine that runs tests beside it (16 of 600 lost with three busy loops on two processors; 25 ms: none).
-    with serving("--allowed-origin", f"http://{FRIEND}:{page}", "--progress-gap", "0.05") as base:
+    with serving("--allowed-origin", f"http://{FRIEND}:{page}") as base:
         yield base
 
 

@@ -396,7 +396,7 @@ def test_any_message_leads_somewhere(method: str, params: Any, id: Any, version:
         ("application/json, text/event-stream", True, False),
         ("text/event-stream", True, True),
         ("text/event-stream, text/event-stream", True, True),
-        ("text/event-stream;q=0.9, application/json;q=0.1", True, False),
+        ("text/event-stream;q=0.9, application/json;q=0.1", True, True),
         ("text/event-stream;q=0, application/json", False, False),
         ("text/event-stream; q=0.000", False, False),
         ("TEXT/EVENT-STREAM", True, True),
@@ -404,7 +404,7 @@ def test_any_message_leads_somewhere(method: str, params: Any, id: Any, version:
 )
 def test_what_an_accept_header_means(accept: str | None, sse: bool, only: bool) -> None:
     found = accepts(None if accept is None else accept.encode())
-    assert (found.sse, found.only_sse) == (sse, only)
+    assert (found.sse, found.sse_first) == (sse, only)
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ ARGUMENTS: dict[str, st.SearchStrategy[tuple[Any, ...]]] = {
     "result_response": st.tuples(texts, texts, texts),
     "result_event": st.tuples(texts, texts, labels, labels) | st.tuples(texts, texts, labels),
     "place": st.tuples(session_ids),
-    "text": st.tuples(texts | texts.map(bytearray) | texts.map(memoryview)),
+    "text": st.tuples(texts | texts.map(bytearray)),
     "equal": st.tuples(texts, texts) | texts.map(lambda text: (text, text)),
 }
 

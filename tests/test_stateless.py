@@ -334,7 +334,7 @@ def test_who_reads_nothing_but_events_gets_events() -> None:
         assert reply.type == b"text/event-stream"
         assert json.loads(events([reply.body])[0]["data"])["result"]["resultType"] == "complete"
     assert send(place, "unknown/method", accept="text/event-stream").type == b"application/json"
-    assert call(place, accept="text/event-stream").only_sse
+    assert call(place, accept="text/event-stream").sse_first
 
 
 # --- what goes out

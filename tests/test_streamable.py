@@ -196,7 +196,7 @@ def test_errors_of_a_message(body: bytes, status: int, code: int) -> None:
         ("application/*, text/*", b"application/json", False, False),
         ("application/json", b"application/json", False, False),
         ("application/json, text/event-stream", b"application/json", True, False),
-        ("text/event-stream, */*", b"application/json", True, False),
+        ("text/event-stream, */*", b"text/event-stream", True, True),
         ("text/event-stream", b"text/event-stream", True, True),
         ("TEXT/Event-Stream;q=0.5", b"text/event-stream", True, True),
         ("application/json, text/event-stream;q=0", b"application/json", False, False),
@@ -208,7 +208,7 @@ def test_events_only_for_those_who_read_them(accept: str | None, type: bytes, ss
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {}}, separators=(",", ":")).encode()
     assert (reply.type, reply.body) == (type, _framing.event(body, b"message") if only else body)
     call = place.ask(head(accept=accept), CALL)
-    assert (call.sse, call.only_sse) == (sse, only)
+    assert (call.sse, call.sse_first) == (sse, only)
     assert place.ask(head(accept=accept), message("ping", id=None, jsonrpc="1")).type == b"application/json"
 
 

@@ -16,7 +16,7 @@ from fastsse.decision import Call
 from fastsse.handler import Answer, Catalog, Request, Result
 from fastsse.jsonrpc import UNSET, Message, Params, Raw, UnsetType
 from fastsse.questions import Question
-from fastsse.revisions import HANDSHAKE, MODERN, NEWEST_HANDSHAKE, Revision
+from fastsse.revisions import HANDSHAKE, NEWEST_HANDSHAKE, Revision
 from fastsse.session import LEVELS, Session
 from fastsse.shards import Table
 from fastsse.stream import EventStream
@@ -280,8 +280,3 @@ def refuse_twice(running: Collection[bytes], id: bytes, config: Config) -> None:
             setting="max_calls",
             code=errors.SERVER_ERROR,
         )
-
-
-def supported_versions() -> list[str]:
-    """All revisions, newest first."""
-    return [*reversed(MODERN), *reversed(HANDSHAKE)]

@@ -560,6 +560,20 @@ def test_a_listener_hears_only_what_it_asked_for() -> None:
         assert reader.take() == []
 
 
+@pytest.mark.requirement("Q-02")
+def test_what_is_not_offered_is_not_honoured() -> None:
+    place = Place()
+    place.catalog.offered = {"tools": {}, "resources": {"listChanged": True}}
+    wanted = {"toolsListChanged": True, "resourcesListChanged": True, "resourceSubscriptions": ["a:1"]}
+    found = listen(place, wanted)
+    assert json.loads(events(found.opening)[0]["data"])["params"]["notifications"] == {"resourcesListChanged": True}
+    reader = buffer()
+    found.stream.attach(reader)
+    for event in (TOOLS, updated("a:1")):
+        found.audience.offer(event)
+    assert reader.take() == []
+
+
 @pytest.mark.requirement("Q-11")
 @pytest.mark.parametrize(
     "wanted",

@@ -53,6 +53,12 @@ def _split(authority: str) -> tuple[str, str]:
     return host.lower(), port
 
 
+def _origin_of(scheme: str, authority: str) -> str:
+    """As browsers send it: without the scheme's own port."""
+    own = {"http": ":80", "https": ":443"}[scheme.lower()]
+    return f"{scheme}://{authority.removesuffix(own)}".lower()
+
+
 class Guard:
     """The verdicts, kept for the values seen. `loopback`: the server is bound to loopback addresses only."""
 
@@ -61,7 +67,7 @@ class Guard:
         self.loopback = loopback
         public = urlsplit(config.public_url) if config.public_url else None
         self.public_host = public.netloc.lower() if public else None
-        self.public_origin = f"{public.scheme}://{public.netloc}".lower() if public else None
+        self.public_origin = _origin_of(public.scheme, public.netloc) if public else None
         self.allowed_hosts = tuple(entry.lower() for entry in config.allowed_hosts)
         self.allowed_origins = frozenset(entry.lower().rstrip("/") for entry in config.allowed_origins)
         self.any_host = "*" in self.allowed_hosts or not (loopback or self.allowed_hosts or self.public_host)

@@ -107,6 +107,8 @@ def test_hosts(settings: dict[str, Any], loopback: bool, host: str | None, allow
         ({"allowed_origins": ("*",)}, False, "https://anything.example", True),
         (PUBLIC, False, "https://mcp.example.com", True),
         (PUBLIC, False, "http://mcp.example.com", False),
+        ({"public_url": "https://mcp.example.com:443/x"}, False, "https://mcp.example.com", True),
+        ({"public_url": "http://mcp.example.com:8080"}, False, "http://mcp.example.com:8080", True),
     ],
 )
 def test_origins(settings: dict[str, Any], loopback: bool, origin: str, allowed: bool) -> None:

@@ -99,7 +99,7 @@ def call(name: str, id: Any = 1, token: Any = None, **arguments: Any) -> bytes:
     return message("tools/call", params, id)
 
 
-def modern(name: str, id: Any = 1, token: Any = None, **arguments: Any) -> tuple[bytes, dict[str, str]]:
+def modern(name: str, id: Any = 1, token: Any = None, **arguments: Any) -> tuple[bytes, dict[str, Any]]:
     """The same at 2026-07-28: the body, and the fields that go with it."""
     params: dict[str, Any] = {"name": name, "arguments": arguments}
     if token is not None:

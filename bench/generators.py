@@ -72,7 +72,11 @@ class Program:
             stderr=self._log,
             text=True,
         )
-        self.ready = self._line(_READY_WAIT)
+        try:
+            self._line(_READY_WAIT)
+        except GeneratorError:
+            self.close()
+            raise
 
     def command(self, line: str, seconds: float) -> dict[str, float]:
         """Sends a command that takes `seconds` and returns what it reports."""
@@ -94,6 +98,10 @@ class Program:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):  # what could not be flushed to a client that has ended
+                    pipe.close()
         self._log.close()
 
     def _line(self, seconds: float) -> str:

@@ -109,6 +109,9 @@ def calls_async(plan: Plan, notes: Notes) -> Iterator[Row]:
     """An async tool that does not suspend, on every Python that has an environment; the floor runs on the same one."""
     call = Call(tool="echo_async")
     app = servers.app_file("app.py")
+    for version in ("3.12", "3.13"):
+        if version not in servers.pythons():
+            notes.add(f"calls-async: Python {version} not measured: no environment in .venvs/{version}")
     for version, python in servers.pythons().items():
         floor = servers.python_floor(python, f"uvloop-{version}", f"bare uvloop, Python {version}")
         ours = servers.fastsse(python, f"fastsse-{version}", f"fastsse, Python {version}", app)

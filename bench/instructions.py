@@ -131,6 +131,17 @@ def compare(ours: Path, theirs: Path | None, wires: tuple[str, ...]) -> float:
     return worst
 
 
+def refusal(worst: float, reason: str) -> str:
+    """Why this change does not pass; empty when it does. Prints an explanation that was needed."""
+    if worst < ALLOWED:
+        return ""
+    what = f"{worst:+.1%} instructions per call" if worst < float("inf") else "the merge base cannot be compared"
+    if reason:
+        print(f"{what}, explained: {reason}")
+        return ""
+    return f"{what}; {ALLOWED:.0%} more are allowed. Make it cheaper, or say why in a commit trailer `{TRAILER}: …`"
+
+
 def main() -> None:
     about = "Instructions per call against the merge base."
     parser = argparse.ArgumentParser(prog="scripts/instructions", description=about)
@@ -160,13 +171,9 @@ def main() -> None:
             subprocess.run(
                 ["git", "-C", str(ROOT), "worktree", "remove", "--force", str(theirs)], capture_output=True, check=False
             )
-    if worst < ALLOWED:
-        return
-    what = f"{worst:+.1%} instructions per call" if worst < float("inf") else "the merge base cannot be compared"
-    if reason := given.explain or explanation(against):
-        print(f"{what}, explained: {reason}")
-        return
-    sys.exit(f"{what}; {ALLOWED:.0%} more are allowed. Make it cheaper, or say why in a commit trailer `{TRAILER}: …`")
+    refused = refusal(worst, given.explain or explanation(against))
+    if refused:
+        sys.exit(refused)
 
 
 if __name__ == "__main__":

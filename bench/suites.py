@@ -36,7 +36,7 @@ WARM_UP = 1.0  # seconds before the first measurement of a server at a setting
 SETTLE = 1.0  # seconds between opening streams and reading memory
 BESIDE_RATE = 2000.0  # calls a second of an open loop whose latency is watched beside other work
 BESIDE_CONNECTIONS = 16
-FAN_PACE = 10.0  # events a second to every stream, as the other work
+FAN_EVENTS = 10_000.0  # events a second to all streams together, as the other work
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +195,7 @@ def idle(plan: Plan, notes: Notes) -> Iterator[Row]:
 
 
 def _idle(server: Server, wire: str, count: int, turn: int) -> Row:
-    with servers.running(server, wire) as target:
+    with servers.running(server, wire, _room_for(count)) as target:
         time.sleep(SETTLE)
         memory, cpu = machine.private_bytes(target.pid), machine.cpu_seconds(target.pid)
         with streams(target, wire, count) as program:
@@ -221,6 +221,13 @@ def _idle(server: Server, wire: str, count: int, turn: int) -> Row:
         )
 
 
+def _room_for(count: int) -> dict[str, str]:
+    """Settings without which fastsse would refuse so many streams; none where its defaults have room."""
+    if count < 9000:
+        return {}
+    return {"FASTSSE_MAX_SESSIONS": str(count + 1000), "FASTSSE_MAX_STREAMS": str(count + 100)}
+
+
 def beside_idle(plan: Plan, notes: Notes) -> Iterator[Row]:
     """Calls with thousands of idle streams in the same process, and without."""
     count = max(size for size in plan.idle if size) if any(plan.idle) else 1000
@@ -228,7 +235,7 @@ def beside_idle(plan: Plan, notes: Notes) -> Iterator[Row]:
         runs: dict[Running, Callable[[], Load]] = {}
         for name, title, held in (("without", "no streams", 0), ("with", f"{count} idle streams", count)):
             server = Server(name, title, servers.FASTSSE.command, servers.FASTSSE.wires)
-            target = stack.enter_context(servers.running(server, "session"))
+            target = stack.enter_context(servers.running(server, "session", _room_for(count)))
             if held:
                 stack.enter_context(streams(target, "sse", held))
             wrk = Wrk(target, "session", BESIDE_CONNECTIONS)
@@ -238,21 +245,22 @@ def beside_idle(plan: Plan, notes: Notes) -> Iterator[Row]:
 
 
 def beside_fan_out(plan: Plan, notes: Notes) -> Iterator[Row]:
-    """Latency of calls (open loop) while events are fanned out ten times a second, and without."""
+    """Latency of calls (open loop, 2,000 a second) while 10,000 events a second are fanned out, and without."""
     ours = servers.fastsse(servers.PYTHON, "fastsse", "fastsse", servers.app_file("app.py"))
     for count in plan.streams:
+        pace = FAN_EVENTS / count
         with contextlib.ExitStack() as stack:
             target = stack.enter_context(servers.running(ours, "session"))
             quiet = Running(Server("without", "streams idle", ours.command, ours.wires), target.pid, target.port)
             busy = Running(
-                Server("with", f"{FAN_PACE:.0f} events/s to each", ours.command, ours.wires), target.pid, target.port
+                Server("with", f"{pace:g} events/s to each", ours.command, ours.wires), target.pid, target.port
             )
             receiver = stack.enter_context(streams(target, "sse", count, _trigger(target, "fan_sessions"), MARKER))
             caller = stack.enter_context(lanes(target, "session", BESIDE_CONNECTIONS))
             open_loop(caller, BESIDE_RATE, WARM_UP)
             runs: dict[Running, Callable[[], Load]] = {
                 quiet: partial(open_loop, caller, BESIDE_RATE, plan.seconds),
-                busy: _open_beside(caller, receiver, plan.seconds),
+                busy: partial(_open_beside, caller, receiver, pace, plan.seconds, notes),
             }
             yield from _rounds("beside-fan-out", f"{count} streams", runs, plan, notes)
 
@@ -345,15 +353,14 @@ def _trigger(target: Running, tool: str) -> bytes:
     return b"POST /fan HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n"
 
 
-def _open_beside(caller: Program, receiver: Program, seconds: float) -> Callable[[], Load]:
+def _open_beside(caller: Program, receiver: Program, pace: float, seconds: float, notes: Notes) -> Load:
     """The open loop while the receiver keeps the events coming; its own report is read afterwards."""
-
-    def run() -> Load:
-        receiver.begin(f"paced {FAN_PACE} {seconds + 0.5}")
-        load = open_loop(caller, BESIDE_RATE, seconds)
-        report = receiver.finish(seconds + 0.5)
-        if report["events"] < report["streams"] * (report["triggers"] - 1):
-            raise GeneratorError(f"{report['events']:.0f} events arrived of {report['triggers']:.0f} fan-outs")
-        return load
-
-    return run
+    receiver.begin(f"paced {pace} {seconds + 0.5}")
+    load = open_loop(caller, BESIDE_RATE, seconds)
+    report = receiver.finish(seconds + 0.5)
+    if report["events"] < report["streams"] * (report["triggers"] - 2):
+        notes.add(
+            f"beside-fan-out: in one run {report['events']:.0f} events had arrived at the end, of {report['triggers']:.0f} "
+            f"for each of {report['streams']:.0f} streams"
+        )
+    return load

@@ -219,6 +219,28 @@ def test_the_counted_path_refuses_another_tree(tmp_path: Path) -> None:
     assert "fastsse came from" in done.stderr
 
 
+def test_more_instructions_need_a_reason_in_a_commit_since_the_base(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*arguments: str) -> None:
+        who = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+        subprocess.run(["git", "-C", str(tmp_path), *who, *arguments], check=True, capture_output=True, timeout=30)
+
+    monkeypatch.setattr(instructions, "ROOT", tmp_path)
+    git("init", "-q")
+    git("commit", "-q", "--allow-empty", "-m", "first")
+    git("commit", "-q", "--allow-empty", "-m", "second")
+    base = instructions.base()
+    assert base == instructions.git("rev-parse", "HEAD^")
+    assert instructions.explanation(base) == ""
+    assert instructions.refusal(0.029, "") == ""
+    assert instructions.refusal(0.031, "").startswith("+3.1% instructions per call; 3% more are allowed")
+    assert instructions.refusal(float("inf"), "").startswith("the merge base cannot be compared")
+    git("commit", "-q", "--allow-empty", "-m", "third\n\nInstructions: answers are checked twice now")
+    assert instructions.explanation(base) == "answers are checked twice now"
+    assert instructions.refusal(0.5, instructions.explanation(base)) == ""
+
+
 def test_floors_send_as_much_as_a_real_answer() -> None:
     assert 150 <= len(BODY) <= 170
     assert MARKER.encode() in EVENT

@@ -233,7 +233,7 @@ def made_up(rng: Random) -> bytes:
     for name in names:
         out.append(_recase(rng, name) if rng.random() >= odd / 3 else rng.choice(ODD_NAMES))
         out += [b":", _pick(rng, 2, BLANKS, odd)]
-        out.append(_pick(rng, 3, VALUES[name], odd) if rng.random() >= odd / 3 else rng.choice(ODD_VALUES))
+        out.append(_pick(rng, 3, VALUES[name], max(odd, 0.15)) if rng.random() >= odd / 3 else rng.choice(ODD_VALUES))
         out.append(b"" if rng.random() < 0.9 else b" \t")
         out.append(_pick(rng, 1, ENDS, odd / 4))
     out.append(_pick(rng, 1, ENDS, odd / 4))

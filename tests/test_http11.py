@@ -72,6 +72,9 @@ def test_what_is_read(data: bytes, wanted: dict[str, Any]) -> None:
         assert {name: body if name == "body" else head[name] for name in wanted} == wanted
         if behind == data:
             assert taken[1] == taken[0]
+    for cut in range(len(data)):
+        taken, status = heads.read(data + NEXT, True, [cut])
+        assert (len(taken), status) == (2, None)
 
 
 @pytest.mark.parametrize("data", heads.REAL)
@@ -245,6 +248,8 @@ def test_what_is_refused(data: bytes, status: int) -> None:
     assert heads.verify_requests(data, [len(data) // 2]) == ([], status)
     taken, after = heads.verify_requests(NEXT + data, [len(NEXT)])
     assert (len(taken), after) == (1, status)
+    for cut in range(len(data)):
+        assert heads.read(data, True, [cut]) == ([], status)
 
 
 @pytest.mark.parametrize("data", [pytest.param(data, id=name) for name, data, _ in REFUSED[:-5]])
@@ -276,6 +281,14 @@ def test_the_largest_head_and_one_byte_more(plain: bool) -> None:
         assert heads.read(data, plain, cuts, max_head=len(data))[1] is None
         assert heads.read(data, plain, cuts, max_head=len(data) - 1) == ([], 431)
         assert heads.read(b"\r\n" + data, plain, cuts, max_head=len(data))[1] is None
+
+
+@pytest.mark.parametrize("forbidden", [b"a\rb", b"a\nb", b"\x00", b"\x7f"])
+def test_a_head_with_a_forbidden_byte_is_refused_for_that(forbidden: bytes) -> None:
+    """However it is cut: what comes first in the bytes decides."""
+    for data in (GET + b"X: " + forbidden + b"y" * 500, forbidden + b"y" * 500, b"\n" + GET + b"X: " + b"y" * 500):
+        assert heads.verify_requests(data, [len(GET) + 5], max_head=300) == ([], 400)
+        assert heads.verify_requests(b"y" * 300 + data, [300], max_head=300) == ([], 414)
 
 
 def test_a_head_is_refused_before_its_end() -> None:

@@ -5,7 +5,7 @@ data to every plain event stream (no event ids) and to every session (event ids 
 """
 
 from bench.floor.answers import MARKER
-from fastsse.app import App
+from fastsse import App
 
 app = App("bench")
 _PADDING = MARKER.ljust(97, ".")

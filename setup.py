@@ -6,12 +6,15 @@ interpreted.
 
 import os
 import sys
+from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-# Python rooms with a `.pxd` beside them that the figures ask to compile, e.g. "fastsse/connection.py".
-COMPILED: tuple[str, ...] = ()
+# Python rooms with a `.pxd` beside them are compiled too: the figures asked for it.
+COMPILED = sorted(
+    str(room) for room in (path.with_suffix(".py") for path in Path("fastsse").glob("*.pxd")) if room.exists()
+)
 
 DEBUG = os.environ.get("FASTSSE_DEBUG", "") not in ("", "0")
 
@@ -23,6 +26,7 @@ DIRECTIVES = {
     "initializedcheck": DEBUG,
     "nonecheck": DEBUG,
     "cdivision": True,
+    "annotation_typing": False,  # what is typed stands in the .pxd; annotations are for people and mypy
     "linetrace": DEBUG,
     "profile": DEBUG,
 }

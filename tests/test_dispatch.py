@@ -11,7 +11,6 @@ import itertools
 import json
 import logging
 from collections.abc import Awaitable, Callable
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -37,10 +36,11 @@ from fastsse.errors import (
 from fastsse.handler import ASYNC, LOOP, THREAD, Answer, Plan, Request, Result, Work
 from fastsse.handshake import Handshake
 from fastsse.revisions import R1, R2, R4, R5, Revision
-from fastsse.session import Session
+from fastsse.session import Clocks, Session
+from fastsse.shards import Table
 from fastsse.stateless import Stateless
 from fastsse.stats import Calls, Stats
-from fastsse.stream import EventStream
+from fastsse.stream import EventStream, RingLimits
 from fastsse.writebuffer import WriteBuffer
 from wire import Loop
 
@@ -226,9 +226,16 @@ def test_how_long_it_took_is_counted() -> None:
     assert desk.calls.seconds.sum == 3.0
 
 
+def a_session() -> Session:
+    table = Table(1, 1, Clocks(60.0, 30.0, 120.0, 1800.0), RingLimits(1000, 10, 300.0), lambda: 1)
+    session = table.open(False, 0.0)
+    assert session is not None
+    return session
+
+
 def test_a_call_that_waits_is_known_to_its_line_and_to_its_session() -> None:
     desk = Desk()
-    desk.session = cast("Session", SimpleNamespace(calls=None))
+    desk.session = a_session()
     gate = asyncio.Event()
     desk.does = lambda request: work(ASYNC, later(1, gate))
     call = desk.call()
@@ -481,7 +488,7 @@ def test_only_so_many_run_at_once_and_in_their_order(timeout: float | None) -> N
 def test_a_cancelled_call_comes_to_its_end(revision: Revision, begun: bool, kind: int) -> None:
     desk = Desk()
     desk.loop.hold_threads = True
-    desk.session = None if revision.modern else cast("Session", SimpleNamespace(calls=None))
+    desk.session = None if revision.modern else a_session()
     desk.does = lambda request: work(kind, later(1, asyncio.Event()) if kind == ASYNC else (lambda context: 1))
     desk.run(desk.call(revision))
     if begun:

@@ -362,25 +362,39 @@ def test_threads_may_publish() -> None:
 # --- the tick
 
 
-def visits(world: World, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, float]]:
-    """(shard, time) of every visit from now on."""
+class Visited:
+    """A member of a shard that is always due, and notes when it is visited."""
+
+    deadline = 0.0
+
+    def __init__(self, shard: int, seen: list[tuple[int, float]]) -> None:
+        self.shard = shard
+        self.seen = seen
+
+    def tick(self, now: float) -> None:
+        self.seen.append((self.shard, now))
+
+    def close(self, reason: object) -> None:
+        """The server stops."""
+
+
+@contextlib.contextmanager
+def visits(world: World) -> Iterator[list[tuple[int, float]]]:
+    """(shard, time) of every visit in the block."""
     found: list[tuple[int, float]] = []
-    sweep = world.server.table.sweep
-
-    def watched(index: int, now: float) -> None:
-        found.append((index, now))
-        sweep(index, now)
-
-    monkeypatch.setattr(world.server.table, "sweep", watched)
-    return found
+    members = [Visited(shard.index, found) for shard in world.server.table.shards]
+    for shard, member in zip(world.server.table.shards, members, strict=True):
+        shard.members.add(member)
+    yield found
+    for shard, member in zip(world.server.table.shards, members, strict=True):
+        shard.members.discard(member)
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.1, 0.4, 0.9])
 def test_each_shard_is_visited_once_a_second_however_late_the_loop_is(
-    delay: float, monkeypatch: pytest.MonkeyPatch
+    delay: float,
 ) -> None:
-    with World(Stage().app, shards=16) as world:
-        seen = visits(world, monkeypatch)
+    with World(Stage().app, shards=16) as world, visits(world) as seen:
         begun = world.clock.now
         while world.clock.now < begun + 20.0:
             if delay:
@@ -393,9 +407,8 @@ def test_each_shard_is_visited_once_a_second_however_late_the_loop_is(
             assert max(gaps) <= 1.0 + max(delay, 1 / 16) + 1e-6
 
 
-def test_a_machine_that_slept_catches_up_with_one_visit_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    with World(Stage().app, shards=16) as world:
-        seen = visits(world, monkeypatch)
+def test_a_machine_that_slept_catches_up_with_one_visit_each() -> None:
+    with World(Stage().app, shards=16) as world, visits(world) as seen:
         world.loop.leap(3600.0)
         assert sorted(index for index, _ in seen) == list(range(16))
         assert world.server.stats.loop_lag == pytest.approx(3600.0, abs=1.0)

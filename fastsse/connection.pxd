@@ -1,0 +1,48 @@
+from fastsse._framing cimport Head
+from fastsse.decision cimport Batch, Call, Listen, Reply
+from fastsse.dispatch cimport Dispatch
+from fastsse.endpoint cimport Endpoint
+from fastsse.http11 cimport Requests
+from fastsse.responses cimport Heads
+from fastsse.shards cimport Shard, Table
+from fastsse.stats cimport Stats
+from fastsse.stream cimport EventStream
+from fastsse.writebuffer cimport WriteBuffer
+from fastsse cimport _framing
+
+cdef class Home:
+    cdef public double body_timeout, head_timeout, keep_alive, ping, sse_after
+    cdef public bint draining, plain
+    cdef public object clock, config
+    cdef public Dispatch dispatch
+    cdef public Endpoint endpoint
+    cdef public Heads heads
+    cdef public Stats stats
+    cdef public Table table
+
+cdef class Connection:
+    cdef public Home home
+    cdef public object transport, call, waiter
+    cdef public Shard shard
+    cdef public Requests requests
+    cdef public int phase, persistence
+    cdef public double deadline, since, written
+    cdef public bint local, paused, dirty, held
+    cdef public Py_ssize_t stalled
+    cdef public list out
+    cdef public Head head
+    cdef public EventStream stream
+    cdef public WriteBuffer buffer
+    cdef public Listen listen
+
+    cpdef _advance(self, double now)
+    cpdef bint _step(self, double now)
+    cpdef _perform(self, object decision, double now)
+    cpdef _reply(self, Reply reply, double now)
+    cpdef _answered(self, double now)
+    cpdef _run(self, Call call, double now)
+    cpdef _finish_call(self, Call call, bytes body, double now)
+    cpdef bytes _frame(self, list frames)
+    cpdef _write(self, bytes data)
+    cpdef wake(self)
+    cpdef flush(self, double now)

@@ -1,0 +1,10 @@
+from fastsse cimport _framing, jsonrpc
+from fastsse.decision cimport Call
+from fastsse.handler cimport Request
+
+cdef class Context:
+    cdef public Request request
+    cdef public Call _call
+    cdef public object _line, _host, _task, _answered
+    cdef public double _started, _progress, _progressed_at
+    cdef public bint _ended, _cancelled

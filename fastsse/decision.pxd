@@ -1,0 +1,29 @@
+from fastsse.handler cimport Request
+from fastsse.stream cimport EventStream
+
+cdef class Reply:
+    cdef public int status
+    cdef public bytes body, type, extra
+    cdef public bint close
+    cdef public object reason
+
+cdef class Call:
+    cdef public Request request
+    cdef public object era
+    cdef public bint sse, sse_first, failed
+    cdef public EventStream stream
+    cdef public Reply accepted
+    cdef public int status
+
+cdef class Batch:
+    cdef public list replies, calls
+
+cdef class Listen:
+    cdef public object after, audience, heartbeat, session
+    cdef public str era
+    cdef public bytes extra
+    cdef public list opening
+    cdef public EventStream stream
+
+cdef class Accepts:
+    cdef public bint sse, sse_first

@@ -1,0 +1,33 @@
+from fastsse cimport _framing, jsonrpc
+from fastsse._framing cimport Head
+from fastsse.handshake cimport Handshake
+from fastsse.httpsse cimport HttpSse
+from fastsse.security cimport Guard
+from fastsse.shards cimport Table
+from fastsse.stateless cimport Stateless
+from fastsse.stats cimport Stats
+from fastsse.streamable cimport Streamable
+
+cdef class Endpoint:
+    cdef public object config, catalog, gauges
+    cdef public Table table
+    cdef public Stats stats
+    cdef public Guard guard
+    cdef public Py_ssize_t max_body
+    cdef public str public
+    cdef public bytes prefix
+    cdef public Handshake rules
+    cdef public HttpSse httpsse
+    cdef public Streamable streamable
+    cdef public Stateless stateless
+    cdef public dict _accepts, _routes
+
+    cpdef head(self, Head head, bint local, double now)
+    cpdef _check_body(self, Head head)
+    cpdef body(self, Head head, bytes body, double now)
+    cpdef bint _is_modern(self, Head head, object method, object meta)
+    cpdef _message(self, Head head, bytes body, double now)
+    cpdef bytes extra(self, Head head)
+    cpdef str route(self, Head head)
+
+cpdef bint _modern(bytes version)

@@ -1,0 +1,14 @@
+from fastsse cimport _framing, jsonrpc
+from fastsse._framing cimport Head
+from fastsse.handshake cimport Handshake
+from fastsse.session cimport Session
+from fastsse.shards cimport Table
+
+cdef class HttpSse:
+    cdef public object config
+    cdef public Table table
+    cdef public Handshake rules
+    cdef public bytes endpoint
+
+    cpdef Session find(self, Head head)
+    cpdef post(self, Head head, Session session, object message, object params, double now)

@@ -1,0 +1,24 @@
+from fastsse cimport _framing
+cimport cython
+
+from fastsse.session cimport Clocks, Session
+from fastsse.stream cimport RingLimits
+
+cdef class Shard:
+    cdef public int index
+    cdef public list slots
+    cdef public set members, audience
+
+cdef class Table:
+    cdef public tuple shards
+    cdef public Py_ssize_t capacity, count, turn
+    cdef public long long opened
+    cdef public Clocks clocks
+    cdef public RingLimits ring
+    cdef public object nonce
+    cdef public dict ended, detached
+    cdef public list free
+
+    @cython.locals(place=cython.longlong, shard=cython.longlong, slot=cython.longlong, slots=list, session=Session)
+    cpdef Session find(self, bytes id)
+    cpdef Shard join(self, object member)

@@ -1,0 +1,33 @@
+from fastsse cimport _framing
+from fastsse.writebuffer cimport WriteBuffer
+
+cdef class RingLimits:
+    cdef public Py_ssize_t bytes, events
+    cdef public double age
+
+cdef class Event:
+    cdef public str method
+    cdef public object uri, key
+    cdef public bytes message, frame
+    cdef public int kind
+
+cdef class EventStream:
+    cdef public bytes prefix
+    cdef public RingLimits limits
+    cdef public object owner, ring
+    cdef public long long seq, delivered, pushed, mark_seq
+    cdef public Py_ssize_t ring_bytes
+    cdef public double mark_time
+    cdef public WriteBuffer buffer
+    cdef public bint ended
+
+    cpdef send(self, bytes frame, int kind=*, object key=*)
+    cpdef prime(self, int retry_ms)
+    cpdef _keep(self, bytes frame, int kind)
+    cpdef bint _evict_oldest(self, object ring)
+    cpdef sweep(self, double now)
+    cpdef bint holds(self, long long after)
+    cpdef attach(self, WriteBuffer buffer, object after=*)
+    cpdef detach(self, WriteBuffer buffer, double now)
+    cpdef pause(self, int retry_ms)
+    cpdef end(self, object reason=*)

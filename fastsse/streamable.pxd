@@ -1,0 +1,17 @@
+from fastsse cimport _framing, jsonrpc
+from fastsse._framing cimport Head
+from fastsse.decision cimport Accepts, Reply
+from fastsse.handshake cimport Handshake
+from fastsse.session cimport Session
+from fastsse.shards cimport Table
+
+from fastsse.revisions cimport Revision
+
+cdef class Streamable:
+    cdef public object config
+    cdef public Table table
+    cdef public Handshake rules
+
+    cpdef Session session(self, Head head)
+    cpdef Revision revision(self, Head head, Session session)
+    cpdef post(self, Head head, object message, object params, Accepts accepts, double now)

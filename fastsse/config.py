@@ -179,7 +179,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     )] = 15.0
     progress_gap: Annotated[float, _clock(
         "on /sse, from a call's last progress to its result",
-        "measured: TypeScript clients on busy machines lose progress up to 5 ms before its result, none at 25 ms", 0, 10,
+        "measured: TypeScript clients on busy machines lose progress 5 ms before its result, none at 25 ms", 0, 10,
     )] = 0.025
     ask_timeout: Annotated[float, _clock(
         "a question to the client waits for its answer", "OpenSSH LoginGraceTime 2 min",

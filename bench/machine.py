@@ -1,8 +1,9 @@
 """The machine under a benchmark: its cores, how busy they are, what a process has used, and how to name it all.
 
 Reads /proc only, so it runs on Linux alone. CPU time comes from schedstat (nanoseconds) of every thread of a process
-and its children; memory is what the process has for itself (`Private_*` of smaps_rollup), so neither shared libraries
-nor the kernel's socket buffers count. Called by every suite; knows nothing of servers or of MCP.
+and its children. Memory is anonymous memory (`Pss_Anon` of smaps_rollup): neither libraries, whose pages turn from
+private to shared as other programs start, nor the kernel's socket buffers count. Called by every suite; knows nothing
+of servers or of MCP.
 """
 
 import contextlib
@@ -66,11 +67,11 @@ def cpu_seconds(pid: int) -> float:
 
 
 def private_bytes(pid: int) -> int:
-    """User-space memory that the process tree has for itself."""
+    """User-space memory of the process tree that is backed by no file: heap and stacks."""
     total = 0
     for one in tree(pid):
         for line in _read(f"/proc/{one}/smaps_rollup").splitlines():
-            if line.startswith("Private_"):
+            if line.startswith("Pss_Anon:"):
                 total += int(line.split()[1]) * 1024
     return total
 

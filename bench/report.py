@@ -33,7 +33,7 @@ _METHOD = """\
 * Calls go out by wrk with a session per connection and a new id in every request (`tools/call echo`, about 340 bytes);
   calls over the HTTP+SSE pair, streams and open loops by small C clients. Every answer is checked for its id and text:
   by the C clients always, by wrk in a warm-up, after which its answers must keep their size.
-* Memory per stream is what the server's process has for itself (`Private_*` in smaps_rollup), after minus before,
+* Memory per stream is the anonymous memory of the server's process (`Pss_Anon` in smaps_rollup), after minus before,
   divided by the streams, in a fresh process. The kernel's socket buffers are not in it and are the same for everybody.
 * The floor is a bare uvloop Protocol that writes a constant answer without parsing; C epoll is the physical limit. Both
   answer with bytes of the size of a real answer. fastsse runs as anybody starts it: guards, limits and metrics on.

@@ -47,5 +47,5 @@ setup(
         compiler_directives=DIRECTIVES,
     ),
     # Time stamps cannot tell a debug build from a release one.
-    options={"build_ext": {"force": True}},
+    options={"build_ext": {"force": True, "parallel": os.cpu_count() or 1}},
 )

@@ -441,9 +441,11 @@ def test_a_head_of_100_kib(peer: Peer, how: str) -> None:
     if how == "one field":
         answer = peer.ask("GET", "/ready", x_long=long)
     elif how == "many fields":
-        answer = peer.ask("GET", "/ready", **{f"x_{number}": "x" * 100 for number in range(1000)})
+        many: dict[str, Any] = {f"x_{number}": "x" * 100 for number in range(1000)}
+        answer = peer.ask("GET", "/ready", **many)
     elif how == "one name":
-        answer = peer.ask("GET", "/ready", **{"x" * 100 * KIB: "x"})
+        one: dict[str, Any] = {"x" * 100 * KIB: "x"}
+        answer = peer.ask("GET", "/ready", **one)
     elif how == "target":
         answer = peer.ask("GET", "/ready?" + long)
     else:

@@ -289,7 +289,7 @@ class _Chunks:
 
 def _unusual(raw: bytes) -> Head:
     """One complete head, read by h11 after everything h11 is too kind about was refused."""
-    line, *lines = raw[:-4].split(b"\r\n")
+    line, *lines = raw.removesuffix(b"\r\n\r\n").split(b"\r\n")
     match = _REQUEST_LINE.fullmatch(line)
     if match is None:
         raise RequestRefused(400, "request_line", "The request line is not METHOD TARGET HTTP/1.1")

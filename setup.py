@@ -21,15 +21,14 @@ DEBUG = os.environ.get("FASTSSE_DEBUG", "") not in ("", "0")
 DIRECTIVES = {
     "language_level": 3,
     "autotestdict": False,
-    "boundscheck": DEBUG,
-    "wraparound": DEBUG,
-    "initializedcheck": DEBUG,
-    "nonecheck": DEBUG,
-    "cdivision": True,
-    "annotation_typing": False,  # what is typed stands in the .pxd; annotations are for people and mypy
     "linetrace": DEBUG,
     "profile": DEBUG,
 }
+CHECKS = ("boundscheck", "wraparound", "initializedcheck", "nonecheck")
+# `_framing` counts for itself, unless it is being debugged. Compiled rooms keep Python's meaning, checks and all: what
+# is typed stands in the .pxd, annotations are for people and mypy.
+FRAMING = {**DIRECTIVES, **dict.fromkeys(CHECKS, DEBUG), "cdivision": True}
+ROOMS = {**DIRECTIVES, **dict.fromkeys(CHECKS, True), "annotation_typing": False}
 
 OPTIMISE = [] if sys.platform == "win32" else ["-O0", "-g"] if DEBUG else ["-O3"]
 
@@ -40,12 +39,13 @@ def extension(source: str) -> Extension:
     return Extension(name, [source], extra_compile_args=OPTIMISE, define_macros=macros)
 
 
+def compiled(sources: list[str], directives: dict[str, object]) -> list[Extension]:
+    build_dir = "build/cython-debug" if DEBUG else "build/cython"
+    return cythonize([extension(source) for source in sources], build_dir=build_dir, compiler_directives=directives)
+
+
 setup(
-    ext_modules=cythonize(
-        [extension(source) for source in ("fastsse/_framing.pyx", *(() if DEBUG else COMPILED))],
-        build_dir="build/cython-debug" if DEBUG else "build/cython",
-        compiler_directives=DIRECTIVES,
-    ),
+    ext_modules=compiled(["fastsse/_framing.pyx"], FRAMING) + compiled([] if DEBUG else COMPILED, ROOMS),
     # Time stamps cannot tell a debug build from a release one.
     options={"build_ext": {"force": True, "parallel": os.cpu_count() or 1}},
 )

@@ -104,7 +104,12 @@ def modern(name: str, id: Any = 1, token: Any = None, **arguments: Any) -> tuple
     params: dict[str, Any] = {"name": name, "arguments": arguments}
     if token is not None:
         params["_meta"] = {"progressToken": token}
-    fields = {"mcp_protocol_version": MODERN, "mcp_method": "tools/call", "mcp_name": name, "accept": BOTH}
+    fields: dict[str, Any] = {
+        "mcp_protocol_version": MODERN,
+        "mcp_method": "tools/call",
+        "mcp_name": name,
+        "accept": BOTH,
+    }
     return message("tools/call", enveloped(params), id), fields
 
 

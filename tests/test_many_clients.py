@@ -138,7 +138,7 @@ class Client:
             self.poster.send(requests[at : at + size])
             at += size
             await asyncio.sleep(0)
-        ends = [self.stream.lost, self.poster.lost] if self.cut else [self.stream.lost]
+        ends: list[asyncio.Future[Any]] = [self.stream.lost, *([self.poster.lost] if self.cut else [])]
         waiting = loop.create_task(self.done.wait())
         await asyncio.wait([waiting, *ends], return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()

@@ -393,8 +393,8 @@ def nested(depth: int, kind: str) -> bytes:
 def test_deep_nesting(peer: Peer, where: bytes, depth: int, kind: str) -> None:
     answer = peer.ask("POST", "/mcp", where.replace(b"%b", nested(depth, kind)))
     assert answer.status in (200, 202, 400)
-    if answer.body:
-        assert "error" in answer.json or answer.json["result"].get("isError") or depth == 1000
+    if answer.body and depth > 1000:  # a thousand is too deep for some interpreters only
+        assert "error" in answer.json or answer.json["result"]["isError"]
 
 
 def test_deep_nesting_in_a_batch(peer: Peer) -> None:

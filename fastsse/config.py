@@ -116,6 +116,19 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     max_subscriptions: Annotated[int, _count(
         "resources that one session or listener subscribes to", "Go SDK listen streams: 1024 events", 1, 1_000_000,
     )] = 1000
+    open_rate: Annotated[float, _count(
+        "sessions, and streams without one, that one client opens per second, ten seconds' worth at once; a client is "
+        "its principal or its address (on this machine none is counted); 0 = any",
+        "nginx limit_req examples: 10 r/s for an address; ten times that, for a company behind one", 0, 1_000_000,
+    )] = 100.0
+    session_rate: Annotated[float, _count(
+        "requests per second in one session, ten seconds' worth at once; 0 = any",
+        "searxng-mcp#179: a bucket of its own for a session", 0, 1_000_000,
+    )] = 0.0
+    client_rate: Annotated[float, _count(
+        "requests per second of one client, ten seconds' worth at once; 0 = any", "nginx limit_req: off by default",
+        0, 1_000_000,
+    )] = 0.0
     fanout: Annotated[int, _count(
         "streams that one event for everybody reaches per turn of the event loop: about 2 ms",
         "mercure: dispatch yields", 1, 1_000_000,
@@ -154,6 +167,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     stall_timeout: Annotated[float, _clock(
         "a peer that takes none of its waiting bytes is closed", "NATS write_deadline 10 s",
     )] = 10.0
+    shed_lag: Annotated[float, _clock(
+        "the event loop runs this late, again and again: no new sessions, streams and calls until it does not; 0 = off",
+        "Fastify under-pressure maxEventLoopDelay 1000 ms", 0,
+    )] = 1.0
     session_init: Annotated[float, _clock(
         "a session of which nothing was ever accepted", "PostgreSQL authentication_timeout 60 s",
     )] = 60.0

@@ -149,6 +149,11 @@ class Connection:
                 )
             )
 
+    def address(self) -> str:
+        """The peer's IP address; "" where there is none."""
+        peer = None if self.transport is None else self.transport.get_extra_info("peername")
+        return str(peer[0]) if peer else ""
+
     def connection_lost(self, error: Exception | None) -> None:
         """Always the last call; nothing is left behind after it."""
         home = self.home
@@ -279,7 +284,7 @@ class Connection:
             home.stats.requests += 1
             self.persistence = (GO_ON if head.minor else GO_ON_10) if head.keep_alive else LAST
             self.phase = BODY
-            decision = home.endpoint.head(head, self.local, now)
+            decision = home.endpoint.head(head, self, now)
             if decision is not None:
                 if requests.body() is None:
                     self.persistence = LAST
@@ -292,7 +297,7 @@ class Connection:
         if body is None:
             return False
         assert self.head is not None
-        self._perform(home.endpoint.body(self.head, body, now), now)
+        self._perform(home.endpoint.body(self.head, body, self, now), now)
         return True
 
     # --- decisions

@@ -9,7 +9,7 @@ from fastsse.stats cimport Stats
 from fastsse.streamable cimport Streamable
 
 cdef class Endpoint:
-    cdef public object config, catalog, gauges
+    cdef public object config, catalog, gauges, admission, gate
     cdef public Table table
     cdef public Stats stats
     cdef public Guard guard
@@ -22,11 +22,11 @@ cdef class Endpoint:
     cdef public Stateless stateless
     cdef public dict _accepts, _routes
 
-    cpdef head(self, Head head, bint local, double now)
+    cpdef head(self, Head head, object peer, double now)
     cpdef _check_body(self, Head head)
-    cpdef body(self, Head head, bytes body, double now)
+    cpdef body(self, Head head, bytes body, object peer, double now)
     cpdef bint _is_modern(self, Head head, object method, object meta)
-    cpdef _message(self, Head head, bytes body, double now)
+    cpdef _message(self, Head head, bytes body, object peer, double now)
     cpdef bytes extra(self, Head head)
     cpdef str route(self, Head head)
 

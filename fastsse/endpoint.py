@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 
 from fastsse import docs, errors, events, jsonrpc, pages
 from fastsse._framing import Head, error
+from fastsse.admission import Admission, Busy, Peer
 from fastsse.config import Config
-from fastsse.decision import HTML, PROMETHEUS, Accepts, Decision, Reply, accepts, wants_events
+from fastsse.decision import HTML, PROMETHEUS, Accepts, Batch, Decision, Reply, accepts, wants_events
 from fastsse.handler import Catalog
 from fastsse.handshake import Handshake
 from fastsse.httpsse import HttpSse
@@ -95,6 +96,9 @@ class Endpoint:
         self.streamable = Streamable(config, table, rules)
         self.stateless = Stateless(config, catalog, key, gauges.wall, gauges.check_room)
         self.rules = rules
+        self.admission = Admission(config)
+        self.gate: Admission | None = None  # whom requests have to ask; usually nobody
+        self.set_busy(None)
         self._accepts: dict[bytes | None, Accepts] = {}
         self._routes = dict(ROUTES)
         for path, route in ROUTES.items():
@@ -102,11 +106,15 @@ class Endpoint:
             if self.prefix:
                 self._routes[self.prefix + path] = self._routes[self.prefix + path + b"/"] = route
 
+    def set_busy(self, busy: Busy | None) -> None:
+        """From now on nothing new is taken, and why; None: again it is."""
+        self.admission.busy = busy
+        self.gate = self.admission if self.admission.asked else None
+
     # --- first step: the head
 
-    def head(self, head: Head, local: bool, now: float) -> Decision | None:
-        """What the head alone leads to; None when the body is to be read. `local`: the peer is on this machine.
-        Raises RequestRefused."""
+    def head(self, head: Head, peer: Peer, now: float) -> Decision | None:
+        """What the head alone leads to; None when the body is to be read. Raises RequestRefused."""
         self.guard.check_host(head.host)
         if head.origin is not None:
             self.guard.cors(head.origin, head.host)
@@ -128,14 +136,15 @@ class Endpoint:
             return None
         if method == b"GET" or method == b"HEAD":
             if route == MCP:
-                return self._get_mcp(head, now)
+                return self._get_mcp(head, peer, now)
             if route == SSE:
                 if method == b"HEAD":
                     return Reply(200, b"", b"text/event-stream")
                 self._check_events(head)
+                self.admission.open(peer, None, now)
                 return self.httpsse.open(head, now)
             if route != MESSAGE:
-                return self._page(route, head, local)
+                return self._page(route, head, peer.local)
         if method == b"DELETE" and route == MCP:
             return self.streamable.delete(head)
         raise errors.RequestRefused(
@@ -170,13 +179,14 @@ class Endpoint:
 
     def _check_events(self, head: Head) -> None:
         self.gauges.check_room()
+        self.admission.check()
         if not wants_events(head):
             accept = head.accept or b""
             raise errors.RequestRefused(
                 406, "accept", "Not Acceptable", saw=accept.decode("latin-1")[:80], want="Accept: text/event-stream"
             )
 
-    def _get_mcp(self, head: Head, now: float) -> Decision:
+    def _get_mcp(self, head: Head, peer: Peer, now: float) -> Decision:
         """A session's stream, or guide C's: EventSource cannot send MCP-Protocol-Version, every SDK client does."""
         if head.method == b"HEAD":
             return Reply(200, b"", b"text/event-stream")
@@ -189,6 +199,7 @@ class Endpoint:
                     want="POST, or Mcp-Session-Id",
                 )
             self._check_events(head)
+            self.admission.open(peer, None, now)
             return events.listen(head, self.catalog, pages.timestamp(self.gauges.wall()))
         self._check_events(head)
         return self.streamable.get(head, now)
@@ -231,10 +242,10 @@ class Endpoint:
 
     # --- second step: the body
 
-    def body(self, head: Head, body: bytes, now: float) -> Decision:
+    def body(self, head: Head, body: bytes, peer: Peer, now: float) -> Decision:
         """What the message in the body leads to. Raises RequestRefused and McpError (both become replies)."""
         if self._routes[head.path] == MESSAGE:
-            return self._message(head, body, now)
+            return self._message(head, body, peer, now)
         accept = head.accept
         reads = self._accepts.get(accept)
         if reads is None:
@@ -244,8 +255,13 @@ class Endpoint:
         if not body.startswith(b"{") and body.lstrip()[:1] == b"[":
             if _modern(head.protocol_version):
                 raise errors.RequestRefused(400, "array", "Invalid request: one message per POST", want="a JSON object")
-            return self.streamable.post_array(head, body, now)
+            decision = self.streamable.post_array(head, body, now)
+            if self.gate is not None and isinstance(decision, Batch) and decision.calls:
+                self._ask(head.session_id, peer, len(decision.calls), now)
+            return decision
         message = jsonrpc.decode(body)
+        if self.gate is not None and message.method is not UNSET and message.id is not UNSET:
+            self._ask(head.session_id, peer, 1, now)
         params: Params | errors.McpError
         try:
             params = jsonrpc.decode_params(message.params)
@@ -255,6 +271,8 @@ class Endpoint:
             meta = jsonrpc.meta_of(message.params)
         if self._is_modern(head, message.method, meta):
             return self.stateless.post(head, message, params, meta, reads, now)
+        if message.method == "initialize":
+            self.admission.open(peer, None, now)
         return self.streamable.post(head, message, params, reads, now)
 
     def _is_modern(self, head: Head, method: str | object, meta: Meta | None) -> bool:
@@ -270,11 +288,19 @@ class Endpoint:
     def _lives(self, head: Head) -> bool:
         return head.session_id is not None and self.table.find(head.session_id) is not None
 
-    def _message(self, head: Head, body: bytes, now: float) -> Decision:
+    def _ask(self, id: bytes | None, peer: Peer, count: int, now: float) -> None:
+        """Whether so many requests are served now. Raises RequestRefused."""
+        session = None if id is None else self.table.find(id)
+        principal = None if session is None else session.principal
+        self.admission.request(peer, None if session is None else session.id, principal, count, now)
+
+    def _message(self, head: Head, body: bytes, peer: Peer, now: float) -> Decision:
         session = self.httpsse.find(head)
         if body.startswith(b"["):
             raise errors.RequestRefused(400, "array", "Invalid request: one message per POST", want="a JSON object")
         message = jsonrpc.decode(body)
+        if self.gate is not None and message.method is not UNSET and message.id is not UNSET:
+            self._ask(session.id, peer, 1, now)
         params: Params | errors.McpError
         try:
             params = jsonrpc.decode_params(message.params)
@@ -310,7 +336,7 @@ class Endpoint:
         if refused.status == 405 and head is not None:
             extra = b"Allow: " + self._allowed(head) + b"\r\n"
         elif refused.status in (429, 503):
-            extra = b"Retry-After: 1\r\n"
+            extra = b"Retry-After: %d\r\n" % refused.retry_after
         body = error(None, jsonrpc.error_object(refused.code, refused.message, data))
         return Reply(refused.status, body, JSON, extra, reason=refused.reason)
 

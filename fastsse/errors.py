@@ -53,7 +53,8 @@ class ConfigError(FastsseError):
 class RequestRefused(FastsseError):
     """The peer sent what we do not take; becomes an HTTP answer with `status` and a JSON-RPC error body.
 
-    `reason` is a stable slug; `saw`, `want` and `setting` go into `error.data` (left out for strangers).
+    `reason` is a stable slug; `saw`, `want` and `setting` go into `error.data` (left out for strangers). `retry_after`:
+    seconds after which it may go better, said with 429 and 503.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class RequestRefused(FastsseError):
         want: object = None,
         setting: str | None = None,
         code: int = INVALID_REQUEST,
+        retry_after: int = 1,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -75,6 +77,7 @@ class RequestRefused(FastsseError):
         self.want = want
         self.setting = setting
         self.code = code
+        self.retry_after = retry_after
 
     def data(self) -> dict[str, Any]:
         """`error.data` for somebody who may know: reason, saw, want, setting (those that are known)."""

@@ -34,6 +34,7 @@ from fastsse.endpoint import Endpoint
 from fastsse.errors import CloseReason, ConfigError, RequestRefused
 from fastsse.events import Broadcast
 from fastsse.handler import Catalog, Handler
+from fastsse.overload import Overload
 from fastsse.security import Guard
 from fastsse.session import Clocks
 from fastsse.shards import Audience, Table
@@ -100,6 +101,7 @@ class Server(Home):
         self._servers: list[asyncio.Server] = []
         self._dirty: list[Connection] = []
         self._spreading: deque[tuple[Event, int]] = deque()
+        self._overload = Overload(config)
         self._tick: asyncio.TimerHandle | None = None
         self._shard = 0
         self._second = 0.0
@@ -294,7 +296,9 @@ class Server(Home):
         now = self.clock()
         table = self.table
         shards = len(table.shards)
-        self.stats.loop_lag = max(0.0, now - self._due)
+        self.stats.loop_lag = lag = max(0.0, now - self._due)
+        if self._overload.tick(lag, self.stats.requests):
+            self._shed()
         # Late ticks catch up, so that each shard is visited once a second whatever the load.
         visits = 1 + int((now - self._due) * shards)
         self._due = now + 1 / shards if visits > shards else self._due + visits / shards
@@ -308,6 +312,15 @@ class Server(Home):
         if now - self._second >= 1.0:
             self._second = now
             self._set_date()
+
+    def _shed(self) -> None:
+        """Nothing new is taken any more, or again."""
+        busy = self._overload.busy
+        self.endpoint.set_busy(busy)
+        if busy is None:
+            log.warning("new sessions, streams and calls are taken again")
+        else:
+            log.warning("no new sessions, streams and calls: %s (setting %s)", busy.message.lower(), busy.setting)
 
     def _set_date(self) -> None:
         self.heads.date(formatdate(usegmt=True).encode())

@@ -187,6 +187,21 @@ class Gauges:
             raise RequestRefused(503, "too_many_streams", "Too many event streams", setting="max_streams")
 
 
+class Peer:
+    """The other end of a connection."""
+
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        self.local = address.startswith("127.")
+        self.where = address
+
+    def address(self) -> str:
+        return self.where
+
+
+HERE = Peer()
+ABROAD = Peer("203.0.113.5")
+
+
 class Place:
     """An endpoint and all that it is made of."""
 
@@ -203,13 +218,13 @@ class Place:
             config, self.catalog, self.table, Stats(0.0), guard, self.gauges, b"k" * 32, config.max_body
         )
 
-    def ask(self, head: Head, body: bytes = b"", local: bool = True) -> Any:
+    def ask(self, head: Head, body: bytes = b"", peer: Peer = HERE) -> Any:
         """What a request leads to; refusals, and bodies that are no message, as the replies that they become."""
         try:
-            decision = self.endpoint.head(head, local, self.now)
-            return self.endpoint.body(head, body, self.now) if decision is None else decision
+            decision = self.endpoint.head(head, peer, self.now)
+            return self.endpoint.body(head, body, peer, self.now) if decision is None else decision
         except RequestRefused as refused:
-            return self.endpoint.refusal(refused, head, local)
+            return self.endpoint.refusal(refused, head, peer.local)
         except McpError as wrong:
             return self.endpoint.broken(wrong, head)
 

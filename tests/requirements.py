@@ -306,6 +306,10 @@ DESIGN = {
         D-asks-in-one-round | L | several questions at once under their keys
         D-process-bytes | * | bytes are bounded per process: rings, buffers and inbound bodies together
     """,
+    "3 what holds under load": """
+        D-rates | * | sessions are opened, and requests asked, at most at a rate: 429, and Retry-After says when
+        D-shedding | * | while the event loop lags, nothing new is taken: 503; what runs goes on
+    """,
 }
 """Sections of the design: id | revisions | text."""
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakes import MODERN, Place, enveloped, error_code, head, message, modern_head, told
+from fakes import ABROAD, HERE, MODERN, Place, enveloped, error_code, head, message, modern_head, told
 from fastsse.decision import Batch, Call, Listen, Reply, accepts, wants_events
 
 EVIL = "http://evil.example"
@@ -124,14 +124,14 @@ def test_a_body_at_the_limit_passes() -> None:
 
 @pytest.mark.requirement("D-refusals", "T-05")
 def test_strangers_are_told_the_reason_only() -> None:
-    for place, fields, local in (
-        (Place(), {}, False),
-        (Place(production=True), {}, True),
-        (Place(), {"x_forwarded_for": "1.2.3.4"}, True),
-        (Place(), {"forwarded": "for=1.2.3.4"}, True),
-        (Place(), {"via": "1.1 proxy"}, True),
+    for place, fields, peer in (
+        (Place(), {}, ABROAD),
+        (Place(production=True), {}, HERE),
+        (Place(), {"x_forwarded_for": "1.2.3.4"}, HERE),
+        (Place(), {"forwarded": "for=1.2.3.4"}, HERE),
+        (Place(), {"via": "1.1 proxy"}, HERE),
     ):
-        reply = place.ask(head("POST", "/mcp", host="evil.example", **fields), local=local)
+        reply = place.ask(head("POST", "/mcp", host="evil.example", **fields), peer=peer)
         assert told(reply)["error"]["data"] == {"reason": "host"}
         assert "id" not in told(reply)
 
@@ -144,7 +144,7 @@ def test_session_ids_are_shown_only_at_home() -> None:
     away = Place(loopback=False, public_url="https://example.com")
     away.initialize(host="example.com")
     for asked in (
-        place.ask(head("GET", "/sessions"), local=False),
+        place.ask(head("GET", "/sessions"), peer=ABROAD),
         place.ask(head("GET", "/sessions", x_forwarded_for="1.2.3.4")),
         place.ask(head("GET", "/sessions", x_real_ip="1.2.3.4")),
         away.ask(head("GET", "/sessions", host="example.com")),

@@ -16,10 +16,10 @@ HOUSE = Path(fastsse.__file__).parent
 FLOORS = (
     {"_framing", "config", "errors", "revisions", "sources", "stats"},
     {"http11", "jsonrpc", "responses"},
-    {"handler", "questions", "session", "shards", "stream", "writebuffer"},
+    {"handler", "questions", "rates", "session", "shards", "stream", "writebuffer"},
     {
-        "decision", "docs", "endpoint", "events", "handshake", "httpsse", "pages", "security", "stateless",
-        "streamable",
+        "admission", "decision", "docs", "endpoint", "events", "handshake", "httpsse", "overload", "pages", "security",
+        "stateless", "streamable",
     },
     {"connection", "context", "dispatch", "server"},
     {
@@ -40,11 +40,13 @@ BESIDE = {
     "stream": {"writebuffer"},
     # floor 3: the eras know `decision` and the rules that two of them share, never each other
     "endpoint": {
-        "decision", "docs", "events", "handshake", "httpsse", "pages", "security", "stateless", "streamable",
+        "admission", "decision", "docs", "events", "handshake", "httpsse", "pages", "security", "stateless",
+        "streamable",
     },
     "events": {"decision"},
     "handshake": {"decision"},
     "httpsse": {"decision", "handshake"},
+    "overload": {"admission"},
     "stateless": {"decision"},
     "streamable": {"decision", "handshake"},
     # floor 4

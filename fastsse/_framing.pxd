@@ -31,3 +31,13 @@ cdef class Head:
     cpdef bytes get(self, bytes name)
 
 cpdef Head scan(bytes data, Py_ssize_t start=*)
+
+cdef class Message:
+    cdef readonly bytes id, arguments, input_responses, result, error
+    cdef readonly str method, name, uri, cursor, request_state
+    cdef readonly object wrong
+    cdef public object meta
+    cdef bytes _params, _body
+    cdef Py_ssize_t _start, _end
+
+cpdef Message scan_call(bytes body)

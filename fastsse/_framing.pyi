@@ -1,4 +1,4 @@
-from typing import Final, Never, final
+from typing import Any, Final, Never, final
 
 from typing_extensions import Buffer
 
@@ -80,3 +80,51 @@ class Head:
     ) -> Head: ...
 
 def scan(data: bytes, start: int = 0) -> Head | None: ...
+
+@final
+class Message:
+    meta: Any
+    def __init__(self, *args: Never, **kwargs: Never) -> None: ...
+    @property
+    def id(self) -> bytes | None: ...
+    @property
+    def method(self) -> str | None: ...
+    @property
+    def params(self) -> bytes | None: ...
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def uri(self) -> str | None: ...
+    @property
+    def cursor(self) -> str | None: ...
+    @property
+    def arguments(self) -> bytes: ...
+    @property
+    def input_responses(self) -> bytes | None: ...
+    @property
+    def request_state(self) -> str | None: ...
+    @property
+    def result(self) -> bytes | None: ...
+    @property
+    def error(self) -> bytes | None: ...
+    @property
+    def wrong(self) -> Any: ...
+    @staticmethod
+    def of(
+        id: bytes | None,
+        method: str | None,
+        params: bytes | None = None,
+        *,
+        name: str | None = None,
+        uri: str | None = None,
+        cursor: str | None = None,
+        arguments: bytes = b"",
+        meta: object = None,
+        input_responses: bytes | None = None,
+        request_state: str | None = None,
+        result: bytes | None = None,
+        error: bytes | None = None,
+        wrong: object = None,
+    ) -> Message: ...
+
+def scan_call(body: bytes) -> Message | None: ...

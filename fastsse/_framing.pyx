@@ -2,13 +2,14 @@
 
 Keeps nothing. Takes and returns exact `bytes`, one allocation per result. Refuses with ValueError what would break the framing of an
 event (CR, LF or NUL in a name or an id, CR or LF in a comment), and with TypeError whatever is not exactly `bytes`.
-JSON comes in encoded and is spliced, never parsed. Called from `stream`, `writebuffer`, `jsonrpc`, `http11` and `connection`.
+JSON is cut and spliced; what it means is not asked here. Called from `stream`, `writebuffer`, `jsonrpc`, `http11` and `connection`.
 Serves WHATWG HTML §9.2 (event streams), RFC 9112 §7.1 (chunks), JSON-RPC 2.0 §4–5. Readable twins: `tests/oracle.py`.
 """
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy, strlen
 
@@ -573,7 +574,7 @@ cdef inline Field known(const unsigned char* at, Py_ssize_t room, Py_ssize_t* si
 
 
 @cython.overflowcheck(False)
-cdef inline const unsigned char* past_value(const unsigned char* at, const unsigned char* end) noexcept:
+cdef inline const unsigned char* past_field_value(const unsigned char* at, const unsigned char* end) noexcept:
     """The first byte that is not HTAB, SP or visible ASCII; `end` if there is none."""
     cdef uint64_t word
     # Eight bytes at once: the high bit of a byte is set in (b - 0x20) below SP, in (b + 1) at DEL, in b above ASCII.
@@ -797,7 +798,7 @@ cpdef Head scan(bytes data, Py_ssize_t start=0):
         while at < end and (at[0] == c" " or at[0] == c"\t"):
             at += 1
         value = at
-        at = past_value(at, end)
+        at = past_field_value(at, end)
         if end - at < 2 or at[0] != c"\r" or at[1] != c"\n":
             return None
         stop = at
@@ -881,3 +882,332 @@ cpdef Head scan(bytes data, Py_ssize_t start=0):
     head.content_length = length if length > 0 else 0
     head.keep_alive = connection != 2 if head.minor else connection == 1
     return head
+
+
+# --- messages
+#
+# `scan_call` declines (None) or agrees with msgspec in every field; what is unusual goes to `jsonrpc`, which asks msgspec.
+
+# Nesting that `scan_call` follows; what is deeper is left to msgspec, which has a limit of its own.
+cdef enum:
+    DEEPEST = 64
+
+cdef str TOOLS_CALL = "tools/call"
+
+
+@cython.final
+@cython.freelist(16)
+@cython.no_gc
+@cython.auto_pickle(False)
+cdef class Message:
+    """One JSON-RPC message, the same class whether `scan_call` or msgspec read it; what is absent is None.
+
+    `id`, `arguments`, `input_responses`, `result` and `error` are JSON texts, `arguments` is b"" when absent or null. `name`, `uri`,
+    `cursor`, `request_state` and the rest of what is in `params` are as far as the house reads them; `wrong` is the error to answer with
+    when they cannot be read. `meta`: `params._meta`, from `scan_call` still as JSON text.
+    """
+
+    def __init__(self):
+        raise TypeError("a Message comes from scan_call() or Message.of()")
+
+    @staticmethod
+    def of(
+        bytes id,
+        str method,
+        bytes params=None,
+        *,
+        str name=None,
+        str uri=None,
+        str cursor=None,
+        bytes arguments not None=b"",
+        object meta=None,
+        bytes input_responses=None,
+        str request_state=None,
+        bytes result=None,
+        bytes error=None,
+        object wrong=None,
+    ):
+        """A message from its parts."""
+        cdef Message message = Message.__new__(Message)
+        message.id = id
+        message.method = method
+        message._params = params
+        message.name = name
+        message.uri = uri
+        message.cursor = cursor
+        message.arguments = arguments
+        message.meta = meta
+        message.input_responses = input_responses
+        message.request_state = request_state
+        message.result = result
+        message.error = error
+        message.wrong = wrong
+        return message
+
+    @property
+    def params(self):
+        """The JSON text of the params, None when there are none."""
+        if self._params is None and self._body is not None:
+            self._params = self._body[self._start:self._end]
+        return self._params
+
+
+cdef inline const unsigned char* past_blanks(const unsigned char* at, const unsigned char* end) noexcept:
+    while at < end and (at[0] == c" " or at[0] == c"\n" or at[0] == c"\r" or at[0] == c"\t"):
+        at += 1
+    return at
+
+
+cdef inline const unsigned char* past_plain_string(const unsigned char* at, const unsigned char* end) noexcept:
+    """Behind the closing quote of a string of printable ASCII without escapes, `at` being behind the opening one; NULL for any other."""
+    while at < end and at[0] != c'"':
+        if at[0] < 0x20 or at[0] > 0x7E or at[0] == c"\\":
+            return NULL
+        at += 1
+    return NULL if at == end else at + 1
+
+
+cdef inline bint is_hex_digit(unsigned char digit) noexcept:
+    return is_hex(digit | 0x20) and digit > 0x20
+
+
+cdef const unsigned char* past_string(const unsigned char* at, const unsigned char* end) noexcept:
+    """The same for any string that is JSON; NULL also for what is not ASCII and for halves of surrogate pairs."""
+    cdef int i
+    while at < end and at[0] != c'"':
+        if at[0] < 0x20 or at[0] > 0x7F:
+            return NULL
+        if at[0] == c"\\":
+            at += 1
+            if at == end:
+                return NULL
+            if at[0] == c"u":
+                if end - at < 5 or (at[1] | 0x20) == c"d":
+                    return NULL
+                for i in range(1, 5):
+                    if not is_hex_digit(at[i]):
+                        return NULL
+                at += 4
+            elif memchr(b'"\\/bfnrt', at[0], 8) == NULL:
+                return NULL
+        at += 1
+    return NULL if at == end else at + 1
+
+
+cdef const unsigned char* past_number(const unsigned char* at, const unsigned char* end) noexcept:
+    if at < end and at[0] == c"-":
+        at += 1
+    if at == end or not c"0" <= at[0] <= c"9":
+        return NULL
+    if at[0] == c"0":
+        at += 1
+    else:
+        while at < end and c"0" <= at[0] <= c"9":
+            at += 1
+    if at < end and at[0] == c".":
+        at += 1
+        if at == end or not c"0" <= at[0] <= c"9":
+            return NULL
+        while at < end and c"0" <= at[0] <= c"9":
+            at += 1
+    if at < end and (at[0] | 0x20) == c"e":
+        at += 1
+        if at < end and (at[0] == c"+" or at[0] == c"-"):
+            at += 1
+        if at == end or not c"0" <= at[0] <= c"9":
+            return NULL
+        while at < end and c"0" <= at[0] <= c"9":
+            at += 1
+    return at
+
+
+cdef inline const unsigned char* past_literal(
+    const unsigned char* at, const unsigned char* end, const char* literal, Py_ssize_t size
+) noexcept:
+    return at + size if end - at >= size and memcmp(at, literal, size) == 0 else NULL
+
+
+cdef const unsigned char* past_value(const unsigned char* at, const unsigned char* end, int deeper) noexcept:
+    """Behind the JSON value that begins at `at`; NULL if there is none, or one that is not plain."""
+    cdef unsigned char closing
+    if at == end:
+        return NULL
+    if at[0] == c'"':
+        return past_string(at + 1, end)
+    if at[0] == c"t":
+        return past_literal(at, end, b"true", 4)
+    if at[0] == c"f":
+        return past_literal(at, end, b"false", 5)
+    if at[0] == c"n":
+        return past_literal(at, end, b"null", 4)
+    if at[0] != c"{" and at[0] != c"[":
+        return past_number(at, end)
+    if not deeper:
+        return NULL
+    closing = at[0] + 2
+    at = past_blanks(at + 1, end)
+    if at < end and at[0] == closing:
+        return at + 1
+    while True:
+        if closing == c"}":
+            if at == end or at[0] != c'"':
+                return NULL
+            at = past_string(at + 1, end)
+            if at == NULL:
+                return NULL
+            at = past_blanks(at, end)
+            if at == end or at[0] != c":":
+                return NULL
+            at = past_blanks(at + 1, end)
+        at = past_value(at, end, deeper - 1)
+        if at == NULL:
+            return NULL
+        at = past_blanks(at, end)
+        if at == end:
+            return NULL
+        if at[0] == closing:
+            return at + 1
+        if at[0] != c",":
+            return NULL
+        at = past_blanks(at + 1, end)
+
+
+cdef inline const unsigned char* past_id(const unsigned char* at, const unsigned char* end) noexcept:
+    """Behind a plain string or an integer."""
+    if at == end:
+        return NULL
+    if at[0] == c'"':
+        return past_plain_string(at + 1, end)
+    return past_number(at, end)
+
+
+cdef inline bint is_text(const unsigned char* start, Py_ssize_t size, const char* literal, Py_ssize_t wanted) noexcept:
+    return size == wanted and memcmp(start, literal, size) == 0
+
+
+cdef const unsigned char* scan_params(Message message, const unsigned char* at, const unsigned char* end) except? NULL:
+    """Behind the params of a tool call, an object whose members go into `message`; NULL if they are not plain."""
+    cdef const unsigned char* key
+    cdef const unsigned char* value
+    cdef Py_ssize_t size
+    if at == end or at[0] != c"{":
+        return NULL
+    at = past_blanks(at + 1, end)
+    while True:
+        if at == end or at[0] != c'"':
+            return NULL
+        key = at + 1
+        at = past_plain_string(key, end)
+        if at == NULL:
+            return NULL
+        size = at - key - 1
+        at = past_blanks(at, end)
+        if at == end or at[0] != c":":
+            return NULL
+        value = at = past_blanks(at + 1, end)
+        if at == end:
+            return NULL
+        if is_text(key, size, b"name", 4):
+            if message.name is not None or at[0] != c'"':
+                return NULL
+            at = past_plain_string(at + 1, end)
+            if at == NULL:
+                return NULL
+            message.name = PyUnicode_DecodeASCII(<const char*>value + 1, at - value - 2, NULL)
+        elif is_text(key, size, b"arguments", 9):
+            if message.arguments is not None or at[0] != c"{":
+                return NULL
+            at = past_value(at, end, DEEPEST)
+            if at == NULL:
+                return NULL
+            message.arguments = cut(value, at)
+        elif is_text(key, size, b"_meta", 5):
+            if message.meta is not None or at[0] != c"{":
+                return NULL
+            at = past_value(at, end, DEEPEST)
+            if at == NULL:
+                return NULL
+            message.meta = cut(value, at)
+        else:
+            return NULL
+        at = past_blanks(at, end)
+        if at == end:
+            return NULL
+        if at[0] == c"}":
+            return at + 1
+        if at[0] != c",":
+            return NULL
+        at = past_blanks(at + 1, end)
+
+
+cpdef Message scan_call(bytes body):
+    """The `tools/call` request that is the whole body, if it is a plain one; None for everything else.
+
+    Plain: the members jsonrpc, id, method and params, each once, and of params only name, arguments (an object) and _meta (an object),
+    each at most once; an id that is an integer or, like the name, printable ASCII without escapes; arguments and _meta in ASCII.
+    """
+    cdef const unsigned char* first = <const unsigned char*>PyBytes_AS_STRING(body)
+    cdef const unsigned char* end = first + len(body)
+    cdef const unsigned char* at = past_blanks(first, end)
+    cdef const unsigned char* key
+    cdef const unsigned char* value
+    cdef Py_ssize_t size
+    cdef bint version = False
+    cdef Message message
+    if at == end or at[0] != c"{":
+        return None
+    message = Message.__new__(Message)
+    at = past_blanks(at + 1, end)
+    while True:
+        if at == end or at[0] != c'"':
+            return None
+        key = at + 1
+        at = past_plain_string(key, end)
+        if at == NULL:
+            return None
+        size = at - key - 1
+        at = past_blanks(at, end)
+        if at == end or at[0] != c":":
+            return None
+        value = at = past_blanks(at + 1, end)
+        if is_text(key, size, b"jsonrpc", 7):
+            at = past_literal(at, end, b'"2.0"', 5)
+            if version or at == NULL:
+                return None
+            version = True
+        elif is_text(key, size, b"id", 2):
+            at = past_id(at, end)
+            if message.id is not None or at == NULL:
+                return None
+            if value[0] != c'"' and (memchr(value, c".", at - value) or memchr(value, c"e", at - value) or memchr(value, c"E", at - value)):
+                return None
+            message.id = cut(value, at)
+        elif is_text(key, size, b"method", 6):
+            at = past_literal(at, end, b'"tools/call"', 12)
+            if message.method is not None or at == NULL:
+                return None
+            message.method = TOOLS_CALL
+        elif is_text(key, size, b"params", 6):
+            if message._body is not None:
+                return None
+            at = scan_params(message, at, end)
+            if at == NULL:
+                return None
+            message._body = body
+            message._start = value - first
+            message._end = at - first
+        else:
+            return None
+        at = past_blanks(at, end)
+        if at == end:
+            return None
+        if at[0] == c"}":
+            break
+        if at[0] != c",":
+            return None
+        at = past_blanks(at + 1, end)
+    if past_blanks(at + 1, end) != end or not version or message.id is None or message.method is None or message._body is None:
+        return None
+    if message.arguments is None:
+        message.arguments = NOTHING
+    return message

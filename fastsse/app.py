@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, Unpack, overload
 
-import msgspec
-
 from fastsse import jsonrpc
 from fastsse.content import Json
 from fastsse.errors import ConfigError, InvalidParams, MethodNotFound, ResourceNotFound
@@ -249,8 +247,7 @@ class App:
                 raise InvalidParams(f"Unknown tool: {request.name}")
             return answer(request)
         if request.method in MEMBERS:
-            cursor = jsonrpc.decode_params(msgspec.Raw(request.params)).cursor if request.params else None
-            return self._pages.page(request.method, cursor or None, request.revision)
+            return self._pages.page(request.method, request.cursor or None, request.revision)
         if request.method == "completion/complete":
             return self._complete(request)
         return self._find(request).answer(request)

@@ -134,7 +134,7 @@ class Context:
         """Reports progress, if the client asked for it. Values that do not increase are left out: the protocol forbids
         them."""
         meta = self.request.meta
-        token = None if meta is None else jsonrpc.read_token(meta.progress_token)
+        token = None if meta is None else meta.progress_token
         if token is None:
             return
         params: dict[str, Any] = {"progressToken": jsonrpc.Raw(token), "progress": progress}
@@ -172,7 +172,7 @@ class Context:
             meta = request.meta
             if meta is None or meta.log_level is jsonrpc.UNSET:
                 return len(LEVELS)
-            return LEVELS[jsonrpc.value(meta.log_level)]
+            return LEVELS[meta.log_level]
         return LEVELS["info"] if request.session is None else request.session.log_level
 
     def debug(self, data: Any) -> None:

@@ -1,7 +1,10 @@
 from fastsse cimport _framing, jsonrpc
-from fastsse._framing cimport Head
+cimport cython
+
+from fastsse._framing cimport Head, Message
 from fastsse.handshake cimport Handshake
 from fastsse.httpsse cimport HttpSse
+from fastsse.jsonrpc cimport Meta
 from fastsse.security cimport Guard
 from fastsse.shards cimport Table
 from fastsse.stateless cimport Stateless
@@ -25,7 +28,8 @@ cdef class Endpoint:
     cpdef head(self, Head head, object peer, double now)
     cpdef _check_body(self, Head head)
     cpdef body(self, Head head, bytes body, object peer, double now)
-    cpdef bint _is_modern(self, Head head, object method, object meta)
+    @cython.locals(meta=Meta)
+    cpdef bint _is_modern(self, Head head, Message message)
     cpdef _message(self, Head head, bytes body, object peer, double now)
     cpdef bytes extra(self, Head head)
     cpdef str route(self, Head head)

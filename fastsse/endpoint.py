@@ -13,14 +13,14 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from fastsse import docs, errors, events, jsonrpc, pages
-from fastsse._framing import Head, error
+from fastsse._framing import Head, Message, error
 from fastsse.admission import Admission, Busy, Peer
 from fastsse.config import Config
 from fastsse.decision import HTML, PROMETHEUS, Accepts, Batch, Decision, Reply, accepts, wants_events
 from fastsse.handler import Catalog
 from fastsse.handshake import Handshake
 from fastsse.httpsse import HttpSse
-from fastsse.jsonrpc import UNSET, Meta, Params
+from fastsse.jsonrpc import Meta
 from fastsse.responses import JSON
 from fastsse.revisions import MODERN
 from fastsse.security import Guard
@@ -260,30 +260,24 @@ class Endpoint:
                 self._ask(head.session_id, peer, len(decision.calls), now)
             return decision
         message = jsonrpc.decode(body)
-        if self.gate is not None and message.method is not UNSET and message.id is not UNSET:
+        if self.gate is not None and message.method is not None and message.id is not None:
             self._ask(head.session_id, peer, 1, now)
-        params: Params | errors.McpError
-        try:
-            params = jsonrpc.decode_params(message.params)
-            meta = None if params.meta is UNSET else params.meta
-        except errors.McpError as broken:
-            params = broken
-            meta = jsonrpc.meta_of(message.params)
-        if self._is_modern(head, message.method, meta):
-            return self.stateless.post(head, message, params, meta, reads, now)
+        if self._is_modern(head, message):
+            return self.stateless.post(head, message, reads, now)
         if message.method == "initialize":
             self.admission.open(peer, None, now)
-        return self.streamable.post(head, message, params, reads, now)
+        return self.streamable.post(head, message, reads, now)
 
-    def _is_modern(self, head: Head, method: str | object, meta: Meta | None) -> bool:
+    def _is_modern(self, head: Head, message: Message) -> bool:
         """The decision table of reference §2.5: body first, header as cross-check."""
-        if meta is not None and meta.version is not UNSET:
+        meta: Meta | None = message.meta
+        if meta is not None and meta.version is not None:
             return True  # enveloped: whatever the header says is checked there
         if not _modern(head.protocol_version):
             return False
         # A modern header without envelope: initialize is a handshake whatever its header says, a live session
         # knows its revision (clients that never downgrade the header), everything else lacks its envelope.
-        return not (method == "initialize" or self._lives(head))
+        return not (message.method == "initialize" or self._lives(head))
 
     def _lives(self, head: Head) -> bool:
         return head.session_id is not None and self.table.find(head.session_id) is not None
@@ -299,14 +293,9 @@ class Endpoint:
         if body.startswith(b"["):
             raise errors.RequestRefused(400, "array", "Invalid request: one message per POST", want="a JSON object")
         message = jsonrpc.decode(body)
-        if self.gate is not None and message.method is not UNSET and message.id is not UNSET:
-            self._ask(session.id, peer, 1, now)
-        params: Params | errors.McpError
-        try:
-            params = jsonrpc.decode_params(message.params)
-        except errors.McpError as broken:
-            params = broken
-        return self.httpsse.post(head, session, message, params, now)
+        if self.gate is not None and message.method is not None and message.id is not None:
+            self.admission.request(peer, session.id, session.principal, 1, now)
+        return self.httpsse.post(head, session, message, now)
 
     # --- what every answer carries, and refusals
 

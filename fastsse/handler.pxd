@@ -1,11 +1,14 @@
-from fastsse._framing cimport Head
+cimport cython
+
+from fastsse._framing cimport Head, Message
 
 from fastsse.session cimport Session
 from fastsse.revisions cimport Revision
 
+@cython.freelist(16)
 cdef class Request:
-    cdef public bytes id
-    cdef public object _params, arguments
+    cdef public Message _message
+    cdef public bytes id, arguments
     cdef public str method, name
     cdef public object answers, capabilities, meta, principal
     cdef public Revision revision

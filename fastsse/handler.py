@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from fastsse._framing import Head
-    from fastsse.jsonrpc import Meta, Raw, UnsetType
+    from fastsse._framing import Head, Message
+    from fastsse.jsonrpc import Meta
     from fastsse.revisions import Revision
     from fastsse.session import Session
 
@@ -20,36 +20,26 @@ if TYPE_CHECKING:
 class Request:
     """One request for a handler: `tools/call`, `prompts/get`, `resources/read`, `completion/complete`, lists.
 
-    `id`: the JSON text of the request's id. `params` (bytes) and `arguments` (anything that JSON decoders take):
-    raw JSON, empty when absent.
+    `id`: the JSON text of the request's id. `params` and `arguments`: JSON texts, empty when absent.
     `name`: the tool or prompt name, or the resource URI; "" for other methods. `answers`: what the client
     answered to earlier questions of this request, by key (2026-07-28 multi-round requests), else None.
     `principal`: who asks, None without authentication.
     """
 
     __slots__ = (
-        "_params", "answers", "arguments", "capabilities", "head", "id", "meta", "method", "name", "principal",
+        "_message", "answers", "arguments", "capabilities", "head", "id", "meta", "method", "name", "principal",
         "revision", "session",
     )  # fmt: skip
 
-    def __init__(
-        self,
-        id: bytes,
-        method: str,
-        params: Raw | UnsetType,
-        name: str,
-        arguments: bytes | Raw,
-        meta: Meta | None,
-        revision: Revision,
-        session: Session | None,
-        head: Head,
-    ) -> None:
-        self.id = id
-        self.method = method
-        self._params = params
+    def __init__(self, message: Message, name: str, revision: Revision, session: Session | None, head: Head) -> None:
+        assert message.id is not None
+        assert message.method is not None
+        self._message = message
+        self.id = message.id
+        self.method = message.method
         self.name = name
-        self.arguments = arguments
-        self.meta = meta
+        self.arguments = message.arguments
+        self.meta: Meta | None = message.meta
         self.revision = revision
         self.session = session
         self.head = head
@@ -59,7 +49,12 @@ class Request:
 
     @property
     def params(self) -> bytes:
-        return bytes(self._params) if self._params else b""
+        return self._message.params or b""
+
+    @property
+    def cursor(self) -> str | None:
+        """Where a list goes on; None at its beginning."""
+        return self._message.cursor
 
 
 class Result:

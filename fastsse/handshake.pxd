@@ -1,5 +1,5 @@
 from fastsse cimport _framing, jsonrpc
-from fastsse._framing cimport Head
+from fastsse._framing cimport Head, Message
 from fastsse.session cimport Session
 
 from fastsse.revisions cimport Revision
@@ -9,6 +9,6 @@ cdef class Handshake:
     cdef public dict lists, own
     cdef public long long epoch
 
-    cpdef request(self, object message, bytes id, object params, Session session, Revision revision, Head head)
+    cpdef request(self, Message message, Session session, Revision revision, Head head)
     cpdef bytes reply(self, object request, object answer)
 

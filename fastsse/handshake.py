@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from fastsse import _framing, errors, jsonrpc
+from fastsse._framing import Message
 from fastsse.config import Config
 from fastsse.decision import Call
 from fastsse.handler import Answer, Catalog, Request, Result
-from fastsse.jsonrpc import UNSET, Message, Params, Raw, UnsetType
 from fastsse.questions import Question
 from fastsse.revisions import HANDSHAKE, NEWEST_HANDSHAKE, Revision
 from fastsse.session import LEVELS, Session
@@ -23,7 +23,7 @@ from fastsse.stream import EventStream
 
 EMPTY = b"{}"
 CHANGES = {kind: f"notifications/{kind}/list_changed" for kind in ("tools", "resources", "prompts")}
-NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+NAMED = {"prompts/get": "name", "resources/read": "uri"}
 LISTS = frozenset(("tools/list", "resources/list", "resources/templates/list", "prompts/list"))
 
 
@@ -39,7 +39,7 @@ class Handshake:
         self.catalog = catalog
         self.lists: dict[tuple[str, str | None, str], bytes] = {}
         self.epoch = catalog.epoch
-        self.own: dict[str, Callable[[Raw | UnsetType, Session | None], bytes]] = {
+        self.own: dict[str, Callable[[bytes | None, Session | None], bytes]] = {
             "ping": self._ping,
             "logging/setLevel": self._set_level,
             "resources/subscribe": self._subscribe,
@@ -80,8 +80,6 @@ class Handshake:
     def request(
         self,
         message: Message,
-        id: bytes,
-        params: Params,
         session: Session | None,
         revision: Revision,
         head: _framing.Head,
@@ -89,39 +87,32 @@ class Handshake:
         """The encoded result of a request (never `initialize`) that the rules answer themselves, or the
         `Request` for the handler. Raises McpError."""
         method = message.method
-        assert method is not UNSET
-        name = ""
-        field = NAMED.get(method)
-        if field is not None:
-            found = params.name if field == "name" else params.uri
-            if found is UNSET:
-                raise errors.InvalidParams(f"params.{field} is required")
-            name = found
-            # tools/call is the hot path, and its handler knows best.
-            if method != "tools/call" and not self.catalog.serves(method):
+        assert method is not None
+        if message.wrong is not None:
+            raise message.wrong
+        name = message.name
+        if method == "tools/call":  # the hot path, and its handler knows best
+            if name is None:
+                raise errors.InvalidParams("params.name is required")
+        elif method in NAMED:
+            if NAMED[method] == "uri":
+                name = message.uri
+            if name is None:
+                raise errors.InvalidParams(f"params.{NAMED[method]} is required")
+            if not self.catalog.serves(method):
                 raise errors.MethodNotFound(method)
         else:
             own = self.own.get(method)
             if own is not None:
                 return own(message.params, session)
             if method in LISTS and self.catalog.serves(method):
-                page = self.listing(method, None if params.cursor is UNSET else params.cursor, revision)
+                page = self.listing(method, message.cursor, revision)
                 if page is not None:
                     return page
             if not self.catalog.serves(method):
                 raise errors.MethodNotFound(method)
-        meta = params.meta
-        request = Request(
-            id,
-            method,
-            message.params,
-            name,
-            jsonrpc.arguments_of(params),
-            None if meta is UNSET else meta,
-            revision,
-            session,
-            head,
-        )
+            name = ""
+        request = Request(message, name, revision, session, head)
         if session is not None:
             request.capabilities = session.capabilities
             request.principal = session.principal
@@ -158,18 +149,17 @@ class Handshake:
     def response(self, message: Message, session: Session | None) -> None:
         """Takes the client's response to a request of ours. Raises McpError when the message is no response at all."""
         result, error = message.result, message.error
-        if (result is UNSET) == (error is UNSET):
+        if (result is None) == (error is None):
             raise errors.McpError(errors.INVALID_REQUEST, "Invalid request: neither method, result nor error is there")
-        id = jsonrpc.read_id(message.id)
-        if session is not None and id is not None:
-            session.answered(id, None if result is UNSET else bytes(result), None if error is UNSET else bytes(error))
+        if session is not None and message.id is not None:
+            session.answered(message.id, result, error)
 
     # --- methods that the rules answer themselves
 
-    def _ping(self, params: Raw | UnsetType, session: Session | None) -> bytes:
+    def _ping(self, params: bytes | None, session: Session | None) -> bytes:
         return EMPTY
 
-    def _set_level(self, params: Raw | UnsetType, session: Session | None) -> bytes:
+    def _set_level(self, params: bytes | None, session: Session | None) -> bytes:
         if not self.catalog.serves("logging/setLevel"):
             raise errors.MethodNotFound("logging/setLevel")
         level = jsonrpc.object_of(params).get("level")
@@ -179,7 +169,7 @@ class Handshake:
             session.log_level = LEVELS[level]
         return EMPTY
 
-    def _uri(self, method: str, params: Raw | UnsetType) -> str:
+    def _uri(self, method: str, params: bytes | None) -> str:
         if not self.catalog.serves(method):
             raise errors.MethodNotFound(method)
         uri = jsonrpc.object_of(params).get("uri")
@@ -187,7 +177,7 @@ class Handshake:
             raise errors.InvalidParams("params.uri must be a string")
         return uri
 
-    def _subscribe(self, params: Raw | UnsetType, session: Session | None) -> bytes:
+    def _subscribe(self, params: bytes | None, session: Session | None) -> bytes:
         uri = self._uri("resources/subscribe", params)
         if session is None:
             raise errors.McpError(errors.INVALID_REQUEST, "resources/subscribe needs a session: send initialize first")
@@ -201,7 +191,7 @@ class Handshake:
         session.subscriptions.add(uri)
         return EMPTY
 
-    def _unsubscribe(self, params: Raw | UnsetType, session: Session | None) -> bytes:
+    def _unsubscribe(self, params: bytes | None, session: Session | None) -> bytes:
         uri = self._uri("resources/unsubscribe", params)
         if session is not None and session.subscriptions is not None:
             session.subscriptions.discard(uri)

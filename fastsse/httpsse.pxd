@@ -1,5 +1,5 @@
 from fastsse cimport _framing, jsonrpc
-from fastsse._framing cimport Head
+from fastsse._framing cimport Head, Message
 from fastsse.handshake cimport Handshake
 from fastsse.session cimport Session
 from fastsse.shards cimport Table
@@ -11,4 +11,4 @@ cdef class HttpSse:
     cdef public bytes endpoint
 
     cpdef Session find(self, Head head)
-    cpdef post(self, Head head, Session session, object message, object params, double now)
+    cpdef post(self, Head head, Session session, Message message, double now)

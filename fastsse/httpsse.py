@@ -9,12 +9,10 @@ which is its secret. Spec: 2024-11-05 basic/transports; the two guides; design Â
 from __future__ import annotations
 
 from fastsse import _framing, errors, jsonrpc
-from fastsse._framing import Head
+from fastsse._framing import Head, Message
 from fastsse.config import Config
 from fastsse.decision import TEXT, Call, Decision, Listen, Reply
-from fastsse.errors import McpError
 from fastsse.handshake import Handshake, full_table, refuse_twice, unread
-from fastsse.jsonrpc import UNSET, Message, Params
 from fastsse.session import Session
 from fastsse.shards import Table
 from fastsse.stream import MESSAGE, EventStream
@@ -88,16 +86,14 @@ class HttpSse:
             want="/message?sessionId=<id>",
         )
 
-    def post(
-        self, head: Head, session: Session, message: Message, params: Params | errors.McpError, now: float
-    ) -> Decision:
+    def post(self, head: Head, session: Session, message: Message, now: float) -> Decision:
         """One message for this session. Raises RequestRefused when the session takes no further work."""
         rules = self.rules
-        if message.method is UNSET:
+        if message.method is None:
             rules.response(message, session)
             session.accept(now)
             return ACCEPTED
-        id = jsonrpc.read_id(message.id)
+        id = message.id
         if id is None:
             session.accept(now)
             rules.notification(message, session)
@@ -107,15 +103,13 @@ class HttpSse:
         if stream.full:
             raise unread(self.config)
         try:
-            if isinstance(params, McpError):
-                raise params
             if message.method == "initialize":
                 revision, capabilities, done = rules.initialize(message)
                 rules.settle(session, revision, capabilities)
             else:
                 if session.calls:
                     refuse_twice(session.calls, id, self.config)
-                found = rules.request(message, id, params, session, session.revision, head)
+                found = rules.request(message, session, session.revision, head)
                 if not isinstance(found, bytes):
                     session.accept(now)
                     return Call(found, rules, True, stream=stream, accepted=ACCEPTED)

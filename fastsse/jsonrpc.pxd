@@ -1,7 +1,11 @@
 from fastsse cimport _framing
+from fastsse._framing cimport Message
 
-cpdef decode(object body)
-cpdef decode_params(object params)
+cdef class Meta:
+    cdef public bytes progress_token, version
+    cdef public dict capabilities
+    cdef public object log_level, traceparent, tracestate
+
+cpdef Message decode(object body)
+cpdef Message careful(object body)
 cpdef bytes read_id(object raw)
-cpdef bytes read_token(object raw)
-cpdef arguments_of(object params)

@@ -1,4 +1,4 @@
-"""JSON-RPC messages as structs; `params` stays raw until the handler is known.
+"""JSON-RPC messages; `params` stays raw until the handler is known.
 
 The only room that reads the JSON of the wire (a tool's own arguments are read in `schema`). Called by the
 eras on floor 3. Refuses what is not one JSON-RPC 2.0 message (JSON-RPC 2.0 §4, MCP basic/messages): ids are
@@ -13,17 +13,42 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from fastsse import _framing, errors
+from fastsse._framing import Message
 
 __all__ = [
-    "ENVELOPE", "NO_PARAMS", "UNSET", "Message", "Meta", "Params", "Raw", "UnsetType", "arguments_of", "canonical",
-    "decode", "decode_array", "decode_params", "encode", "error_object", "meta_of", "object_of", "read_id",
-    "read_token", "value",
+    "ENVELOPE", "UNSET", "Meta", "Raw", "canonical", "careful", "decode", "decode_array", "encode",
+    "error_object", "object_of", "read_id", "value",
 ]  # fmt: skip
 
 ENVELOPE = "io.modelcontextprotocol/"
 
 
-class Message(msgspec.Struct, gc=False):
+class Meta:
+    """`params._meta`: what a request says about itself; the envelope of 2026-07-28 lives here.
+
+    `progress_token`: JSON text. `log_level`: any JSON value, UNSET when absent. Requests that say the same share one.
+    """
+
+    __slots__ = ("capabilities", "log_level", "progress_token", "traceparent", "tracestate", "version")
+
+    def __init__(
+        self,
+        progress_token: bytes | None = None,
+        version: bytes | None = None,
+        capabilities: dict[str, Any] | None = None,
+        log_level: Any = UNSET,
+        traceparent: str | None = None,
+        tracestate: str | None = None,
+    ) -> None:
+        self.progress_token = progress_token
+        self.version = version
+        self.capabilities = capabilities
+        self.log_level = log_level
+        self.traceparent = traceparent
+        self.tracestate = tracestate
+
+
+class _Message(msgspec.Struct, gc=False):
     """One request, notification or response; members that are absent are UNSET."""
 
     jsonrpc: Literal["2.0"]
@@ -34,43 +59,56 @@ class Message(msgspec.Struct, gc=False):
     error: Raw | UnsetType = UNSET
 
 
-class Meta(msgspec.Struct, gc=False):
-    """`params._meta`: what a request says about itself; the envelope of 2026-07-28 lives here."""
-
+class _Meta(msgspec.Struct, gc=False):
     progress_token: Raw | UnsetType = msgspec.field(default=UNSET, name="progressToken")
     version: str | UnsetType = msgspec.field(default=UNSET, name=ENVELOPE + "protocolVersion")
-    capabilities: Raw | UnsetType = msgspec.field(default=UNSET, name=ENVELOPE + "clientCapabilities")
-    client_info: Raw | UnsetType = msgspec.field(default=UNSET, name=ENVELOPE + "clientInfo")
-    log_level: Raw | UnsetType = msgspec.field(default=UNSET, name=ENVELOPE + "logLevel")
+    capabilities: dict[str, Any] | UnsetType | None = msgspec.field(default=UNSET, name=ENVELOPE + "clientCapabilities")
+    log_level: Any = msgspec.field(default=UNSET, name=ENVELOPE + "logLevel")
     traceparent: str | UnsetType = UNSET
+    tracestate: str | UnsetType = UNSET
 
 
-class Params(msgspec.Struct, gc=False):
+class _Params(msgspec.Struct, gc=False):
     """What the house itself reads of any params: the name of what is asked for, arguments, `_meta`."""
 
     name: str | UnsetType = UNSET
     uri: str | UnsetType = UNSET
-    arguments: Raw | UnsetType = UNSET
-    cursor: str | UnsetType | None = UNSET
-    meta: Meta | UnsetType = msgspec.field(default=UNSET, name="_meta")
-    input_responses: Raw | UnsetType = msgspec.field(default=UNSET, name="inputResponses")
+    arguments: Raw = Raw()
+    cursor: str | None = None
+    meta: _Meta | UnsetType = msgspec.field(default=UNSET, name="_meta")
+    input_responses: Raw = msgspec.field(default=Raw(), name="inputResponses")
     request_state: str | UnsetType = msgspec.field(default=UNSET, name="requestState")
 
 
 class _OnlyMeta(msgspec.Struct, gc=False):
-    meta: Meta | UnsetType = msgspec.field(default=UNSET, name="_meta")
+    meta: _Meta | UnsetType = msgspec.field(default=UNSET, name="_meta")
 
 
-NO_PARAMS = Params()
-NULL = Raw(b"null")
+UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+KEPT = 256
+"""`_meta` objects that are kept decoded; at 2026-07-28 every request of a client says the same."""
 
-_message = msgspec.json.Decoder(Message).decode
+_message = msgspec.json.Decoder(_Message).decode
 _messages = msgspec.json.Decoder(list[Raw])
-_params = msgspec.json.Decoder(Params).decode
-_only_meta = msgspec.json.Decoder(_OnlyMeta)
+_params = msgspec.json.Decoder(_Params).decode
+_meta = msgspec.json.Decoder(_Meta).decode
+_only_meta = msgspec.json.Decoder(_OnlyMeta).decode
 _anything = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
 encode = _encoder.encode
+_metas: dict[bytes, Meta] = {}
+
+
+def _as_meta(said: _Meta) -> Meta:
+    token = None if said.progress_token is UNSET else _framing.text(said.progress_token)
+    return Meta(
+        token if token is not None and token[0] in b'"-0123456789' else None,
+        None if said.version is UNSET else said.version.encode(),
+        None if said.capabilities is UNSET else said.capabilities,
+        said.log_level,
+        None if said.traceparent is UNSET else said.traceparent,
+        None if said.tracestate is UNSET else said.tracestate,
+    )
 
 
 def _broken(error: Exception) -> errors.McpError:
@@ -83,39 +121,72 @@ def _broken(error: Exception) -> errors.McpError:
 
 def decode(body: bytes | Raw) -> Message:
     """The one message in `body`. Raises McpError -32700 (not JSON) or -32600 (not a JSON-RPC message)."""
+    if type(body) is bytes:
+        message = _framing.scan_call(body)
+        if message is not None:
+            if message.meta is None:
+                return message
+            meta = _metas.get(message.meta)
+            if meta is None:
+                try:
+                    meta = _as_meta(_meta(message.meta))
+                except UNREADABLE:
+                    return careful(body)
+                if meta.progress_token is None and len(_metas) < KEPT:
+                    _metas[message.meta] = meta
+            message.meta = meta
+            return message
+    return careful(body)
+
+
+def careful(body: bytes | Raw) -> Message:
+    """What `decode` does with a message that is not plain: msgspec reads it."""
     try:
-        return _message(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        found = _message(body)
+    except UNREADABLE as error:
         raise _broken(error) from None
+    params, wrong = _NO_PARAMS, None
+    if found.params is not UNSET:
+        try:
+            params = _params(found.params)
+        except UNREADABLE as error:
+            wrong = errors.InvalidParams(f"Invalid params: {error}")
+            params = _Params(meta=_meta_of(found.params))
+    arguments = _framing.text(params.arguments)
+    return Message.of(
+        read_id(found.id),
+        None if found.method is UNSET else found.method,
+        None if found.params is UNSET else _framing.text(found.params),
+        name=None if params.name is UNSET else params.name,
+        uri=None if params.uri is UNSET else params.uri,
+        cursor=params.cursor,
+        arguments=b"" if arguments == b"null" else arguments,
+        meta=None if params.meta is UNSET else _as_meta(params.meta),
+        input_responses=_framing.text(params.input_responses) or None,
+        request_state=None if params.request_state is UNSET else params.request_state,
+        result=None if found.result is UNSET else _framing.text(found.result),
+        error=None if found.error is UNSET else _framing.text(found.error),
+        wrong=wrong,
+    )
+
+
+_NO_PARAMS = _Params()
 
 
 def decode_array(body: bytes) -> list[Raw]:
     """The items of a JSON array, each still raw. Raises McpError like `decode`."""
     try:
         return _messages.decode(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise _broken(error) from None
 
 
-def decode_params(params: Raw | UnsetType) -> Params:
-    """`params` as far as the house reads it. Raises McpError -32602."""
-    if params is UNSET:
-        return NO_PARAMS
+def _meta_of(params: Raw) -> _Meta | UnsetType:
+    """`params._meta` alone, of params that cannot be read; UNSET when it cannot be read either."""
     try:
-        return _params(params)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise errors.InvalidParams(f"Invalid params: {error}") from None
-
-
-def meta_of(params: Raw | UnsetType) -> Meta | None:
-    """`params._meta` alone, for params that `decode_params` refuses; None when it cannot be read either."""
-    if params is UNSET:
-        return None
-    try:
-        meta = _only_meta.decode(params).meta
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return None
-    return None if meta is UNSET else meta
+        return _only_meta(params).meta
+    except UNREADABLE:
+        return UNSET
 
 
 def read_id(raw: Raw | UnsetType) -> bytes | None:
@@ -143,25 +214,17 @@ def read_id(raw: Raw | UnsetType) -> bytes | None:
     )
 
 
-def read_token(raw: Raw | UnsetType) -> bytes | None:
-    """A progress token's JSON text; None when there is none or it is neither string nor number."""
-    if raw is UNSET:
-        return None
-    text = _framing.text(raw)
-    return text if text[0] in b'"-0123456789' else None
-
-
 def value(raw: bytes | Raw) -> Any:
     """Any JSON value as Python objects. Raises McpError -32602 when it is not readable."""
     try:
         return _anything.decode(raw)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise errors.InvalidParams(f"Invalid params: {error}") from None
 
 
-def object_of(raw: Raw | UnsetType) -> dict[str, Any]:
+def object_of(raw: bytes | None) -> dict[str, Any]:
     """A JSON object as dict, empty when absent or null. Raises McpError -32602 for any other JSON type."""
-    if raw is UNSET:
+    if raw is None:
         return {}
     found = value(raw)
     if found is None:
@@ -169,17 +232,6 @@ def object_of(raw: Raw | UnsetType) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise errors.InvalidParams(f"Invalid params: expected an object, got {type(found).__name__}")
     return found
-
-
-NO_ARGUMENTS = b""
-
-
-def arguments_of(params: Params) -> bytes | Raw:
-    """The raw JSON of `params.arguments`; empty when absent or null."""
-    arguments = params.arguments
-    if arguments is UNSET or (len(arguments) == 4 and arguments == NULL):
-        return NO_ARGUMENTS
-    return arguments
 
 
 def error_object(code: int, message: str, data: object = None) -> bytes:

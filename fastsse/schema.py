@@ -274,7 +274,7 @@ def is_structured(hint: Any) -> bool:
 
 def members(raw: bytes) -> dict[str, Any]:
     """A JSON object as it is, empty for nothing and null. Raises InvalidParams for any other JSON."""
-    return jsonrpc.object_of(msgspec.Raw(raw)) if raw else {}
+    return jsonrpc.object_of(raw) if raw else {}
 
 
 # --- params of `completion/complete`

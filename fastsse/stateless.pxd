@@ -1,7 +1,10 @@
 from fastsse cimport _framing, jsonrpc
-from fastsse._framing cimport Head
+cimport cython
+
+from fastsse._framing cimport Head, Message
 from fastsse.decision cimport Accepts
 from fastsse.handler cimport Request
+from fastsse.jsonrpc cimport Meta
 
 cdef class Stateless:
     cdef public object config, catalog, wall, check_room
@@ -9,11 +12,12 @@ cdef class Stateless:
     cdef public dict server_info, lists
     cdef public long long epoch
 
-    cpdef post(self, Head head, object message, object params, object meta, Accepts accepts, double now)
-    cpdef _envelope(self, Head head, str method, object meta)
-    cpdef _request(self, Head head, object message, bytes id, object params, object meta, Accepts accepts)
+    cpdef post(self, Head head, Message message, Accepts accepts, double now)
+    @cython.locals(meta=Meta)
+    cpdef _envelope(self, Head head, Message message)
+    @cython.locals(meta=Meta)
+    cpdef _request(self, Head head, Message message, bytes id, Accepts accepts)
     cpdef _name_header(self, Head head, str name)
-    cpdef _log_level(self, object meta)
     cpdef bytes reply(self, Request request, object answer)
 
 cpdef bytes decoded(bytes value)

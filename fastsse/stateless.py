@@ -16,12 +16,12 @@ from collections.abc import Callable
 from typing import Any
 
 from fastsse import _framing, errors, jsonrpc
-from fastsse._framing import Head
+from fastsse._framing import Head, Message
 from fastsse.config import Config
 from fastsse.decision import ACCEPTED, Accepts, Call, Decision, Listen, Reply, answer
 from fastsse.errors import McpError
 from fastsse.handler import Answer, Catalog, ParamHeader, Request, Result
-from fastsse.jsonrpc import ENVELOPE, UNSET, Message, Meta, Params, Raw
+from fastsse.jsonrpc import ENVELOPE, UNSET, Meta
 from fastsse.questions import Question
 from fastsse.revisions import MODERN, R5
 from fastsse.session import LEVELS, covers
@@ -38,11 +38,10 @@ KINDS = {
     "promptsListChanged": "notifications/prompts/list_changed",
     "resourcesListChanged": "notifications/resources/list_changed",
 }
-NULL, NO_CAPABILITIES = Raw(b"null"), Raw(b"{}")
+TOOLS_CALL = b"tools/call"
 COMPLETE = b'{"resultType":"complete"'
 SENTINEL = b"=?base64?"
 SENTINEL_END = b"?="
-LOG_LEVELS = LEVELS
 
 
 class Stateless:
@@ -70,114 +69,93 @@ class Stateless:
 
     # --- the ladder
 
-    def post(
-        self,
-        head: Head,
-        message: Message,
-        params: Params | errors.McpError,
-        meta: Meta | None,
-        accepts: Accepts,
-        now: float,
-    ) -> Decision:
+    def post(self, head: Head, message: Message, accepts: Accepts, now: float) -> Decision:
         """One message; every way out is a decision."""
-        id: bytes | None = None
+        id = message.id
         try:
-            id = jsonrpc.read_id(message.id)
-            if message.method is UNSET:
+            if message.method is None:
                 raise errors.McpError(
                     errors.INVALID_REQUEST, "Invalid request: responses are not accepted in this revision"
                 )
             if id is None:
                 return ACCEPTED
-            self._envelope(head, message.method, meta)
-            return self._request(head, message, id, params, meta, accepts)
+            self._envelope(head, message)
+            return self._request(head, message, id, accepts)
         except errors.McpError as error:
             return Reply(self.status(error), self.error(id, error))
 
-    def _envelope(self, head: Head, method: str, meta: Meta | None) -> None:
+    def _envelope(self, head: Head, message: Message) -> None:
         """`_meta`, the routing headers, the version; raises McpError."""
+        meta: Meta | None = message.meta
+        method = message.method
+        assert method is not None
         if head.repeated:
             for name in (b"mcp-protocol-version", b"mcp-method", b"mcp-name"):
                 if len(head.all(name)) > 1:
                     raise errors.McpError(errors.HEADER_MISMATCH, f"Header {name.decode()} is there more than once")
-        if meta is None or meta.version is UNSET or meta.capabilities is UNSET or meta.capabilities == NULL:
-            missing = "protocolVersion" if meta is None or meta.version is UNSET else "clientCapabilities"
+        if meta is None or meta.version is None or meta.capabilities is None:
+            missing = "protocolVersion" if meta is None or meta.version is None else "clientCapabilities"
             raise errors.InvalidParams(f"params._meta[{ENVELOPE + missing!r}] is required")
         version = head.protocol_version
-        if version is None or version.decode("latin-1") != meta.version:
+        if version != meta.version:
             said = "absent" if version is None else version.decode("latin-1")[:40]
+            stands = meta.version.decode()[:40]
             raise errors.McpError(
-                errors.HEADER_MISMATCH, f"MCP-Protocol-Version is {said}, but params._meta says {meta.version[:40]}"
+                errors.HEADER_MISMATCH, f"MCP-Protocol-Version is {said}, but params._meta says {stands}"
             )
-        if head.mcp_method is None or head.mcp_method != method.encode():
+        if head.mcp_method != (TOOLS_CALL if method == "tools/call" else method.encode()):
             said = "absent" if head.mcp_method is None else head.mcp_method.decode("latin-1")[:80]
             raise errors.McpError(
                 errors.HEADER_MISMATCH, f"Mcp-Method is {said}, but the message's method is {method[:80]}"
             )
-        if meta.version not in MODERN:
+        if meta.version != R5.wire and meta.version.decode() not in MODERN:
+            requested = meta.version.decode()
             raise errors.McpError(
                 errors.UNSUPPORTED_VERSION,
-                f"Unsupported protocol version: {meta.version[:40]}",
-                {"supported": list(MODERN), "requested": meta.version},
+                f"Unsupported protocol version: {requested[:40]}",
+                {"supported": list(MODERN), "requested": requested},
             )
 
-    def _request(
-        self,
-        head: Head,
-        message: Message,
-        id: bytes,
-        params: Params | errors.McpError,
-        meta: Meta | None,
-        accepts: Accepts,
-    ) -> Decision:
+    def _request(self, head: Head, message: Message, id: bytes, accepts: Accepts) -> Decision:
         method = message.method
-        assert method is not UNSET
-        assert meta is not None
+        meta: Meta = message.meta
+        assert method is not None
         name = ""
         field = NAMED.get(method)
-        if field is not None and not isinstance(params, McpError):
-            found = params.name if field == "name" else params.uri
-            if found is not UNSET:
+        if field is not None:
+            found = message.name if field == "name" else message.uri
+            if found is not None:
                 name = found
                 self._name_header(head, name)
         if method in REMOVED or not (
             method in ("server/discover", "subscriptions/listen") or self.catalog.serves(method)
         ):
             raise errors.MethodNotFound(method, {"supported": list(MODERN)} if method == "initialize" else None)
-        if isinstance(params, McpError):
-            raise params
+        if message.wrong is not None:
+            raise message.wrong
         if field is not None and not name:
             raise errors.InvalidParams(f"params.{field} is required")
-        arguments = jsonrpc.arguments_of(params)
         if method == "tools/call":
             mirrored = self.catalog.param_headers(name)
             if mirrored:
-                self._param_headers(head, mirrored, arguments)
-        capabilities = {} if meta.capabilities == NO_CAPABILITIES else jsonrpc.object_of(meta.capabilities)
-        self._log_level(meta)
+                self._param_headers(head, mirrored, message.arguments)
+        capabilities = meta.capabilities
+        assert capabilities is not None
+        if meta.log_level is not UNSET:
+            _check_level(meta.log_level)
         if method == "subscriptions/listen":
             return self._listen(message, id, accepts)
         if method == "server/discover":
             return answer(_framing.result(id, self._discover()), accepts)
         if method in LISTS:
-            page = self._listing(method, None if params.cursor is UNSET else params.cursor)
+            page = self._listing(method, message.cursor)
             if page is not None:
                 return answer(_framing.result(id, page), accepts)
         self._needs(method, name, capabilities)
-        request = Request(
-            id,
-            method,
-            message.params,
-            name,
-            arguments,
-            meta,
-            R5,
-            None,
-            head,
-        )
+        request = Request(message, name, R5, None, head)
         request.capabilities = capabilities
-        if params.request_state is not UNSET or params.input_responses is not UNSET:
-            request.answers = self._answers(request, params)
+        if message.request_state is not None or message.input_responses is not None:
+            request.answers = self._answers(request, message)
         return Call(request, self, accepts.sse, accepts.sse_first)
 
     def _name_header(self, head: Head, name: str) -> None:
@@ -189,7 +167,7 @@ class Stateless:
                 errors.HEADER_MISMATCH, f"Mcp-Name is {said.decode('latin-1')[:80]}, but the message names {name[:80]}"
             )
 
-    def _param_headers(self, head: Head, mirrored: tuple[ParamHeader, ...], arguments: bytes | jsonrpc.Raw) -> None:
+    def _param_headers(self, head: Head, mirrored: tuple[ParamHeader, ...], arguments: bytes) -> None:
         """Every annotated argument must be mirrored, and mirrored as it is (reference §2.3)."""
         found = jsonrpc.value(arguments) if arguments else {}
         for one in mirrored:
@@ -218,15 +196,6 @@ class Stateless:
         if required and not declares(capabilities, required):
             first = next(iter(required))
             raise errors.ClientLacks(first, required)
-
-    def _log_level(self, meta: Meta) -> None:
-        if meta.log_level is UNSET:
-            return
-        level = jsonrpc.value(meta.log_level)
-        if not isinstance(level, str) or level not in LOG_LEVELS:
-            raise errors.InvalidParams(
-                f"params._meta[{ENVELOPE + 'logLevel'!r}] must be one of {', '.join(LOG_LEVELS)}"
-            )
 
     # --- what the rules answer themselves
 
@@ -353,12 +322,12 @@ class Stateless:
         payload = jsonrpc.encode({"answers": answered, "until": self.wall() + self.config.state_ttl})
         return base64.urlsafe_b64encode(self._seal(request, payload) + payload).decode()
 
-    def _answers(self, request: Request, params: Params) -> dict[str, Any]:
+    def _answers(self, request: Request, message: Message) -> dict[str, Any]:
         """All answers so far: those sealed in requestState and those that came now. Raises InvalidParams."""
         answers: dict[str, Any] = {}
-        if params.request_state is not UNSET:
+        if message.request_state is not None:
             try:
-                sealed = base64.b64decode(params.request_state.encode(), altchars=b"-_", validate=True)
+                sealed = base64.b64decode(message.request_state.encode(), altchars=b"-_", validate=True)
             except (binascii.Error, ValueError):
                 sealed = b""
             payload = sealed[32:]
@@ -368,8 +337,8 @@ class Stateless:
             if state["until"] < self.wall():
                 raise errors.InvalidParams("Invalid or expired requestState")
             answers.update(state["answers"])
-        if params.input_responses is not UNSET:
-            responses = jsonrpc.value(params.input_responses)
+        if message.input_responses is not None:
+            responses = jsonrpc.value(message.input_responses)
             if not isinstance(responses, dict) or not all(isinstance(answer, dict) for answer in responses.values()):
                 raise errors.InvalidParams("params.inputResponses must be an object of result objects")
             answers.update(responses)
@@ -413,6 +382,11 @@ class Listener:
         )
         self.stream.send(_framing.result_event(self.id, COMPLETE + meta, b"message"), REPLY)
         self.stream.end(errors.CloseReason.SHUTDOWN)
+
+
+def _check_level(level: Any) -> None:
+    if not isinstance(level, str) or level not in LEVELS:
+        raise errors.InvalidParams(f"params._meta[{ENVELOPE + 'logLevel'!r}] must be one of {', '.join(LEVELS)}")
 
 
 def decoded(value: bytes) -> bytes:

@@ -1,5 +1,5 @@
 from fastsse cimport _framing, jsonrpc
-from fastsse._framing cimport Head
+from fastsse._framing cimport Head, Message
 from fastsse.decision cimport Accepts, Reply
 from fastsse.handshake cimport Handshake
 from fastsse.session cimport Session
@@ -14,4 +14,4 @@ cdef class Streamable:
 
     cpdef Session session(self, Head head)
     cpdef Revision revision(self, Head head, Session session)
-    cpdef post(self, Head head, object message, object params, Accepts accepts, double now)
+    cpdef post(self, Head head, Message message, Accepts accepts, double now)

@@ -10,11 +10,10 @@ replaces the first) are design §1.
 from __future__ import annotations
 
 from fastsse import _framing, errors, jsonrpc
-from fastsse._framing import Head
+from fastsse._framing import Head, Message
 from fastsse.config import Config
 from fastsse.decision import ACCEPTED, Accepts, Batch, Call, Decision, Listen, Reply, answer
 from fastsse.handshake import Handshake, full_table, refuse_twice, unread
-from fastsse.jsonrpc import UNSET, Message, Params
 from fastsse.revisions import HANDSHAKE, REVISIONS, WITHOUT_HEADER, Revision
 from fastsse.session import Session
 from fastsse.shards import Table
@@ -69,9 +68,7 @@ class Streamable:
             return session.revision  # a supported value that is not the negotiated one is tolerated
         return HANDSHAKE.get(named.name, WITHOUT_HEADER)
 
-    def post(
-        self, head: Head, message: Message, params: Params | errors.McpError, accepts: Accepts, now: float
-    ) -> Decision:
+    def post(self, head: Head, message: Message, accepts: Accepts, now: float) -> Decision:
         """One message. Raises RequestRefused; errors of the message itself are replies."""
         method = message.method
         rules = self.rules
@@ -79,20 +76,18 @@ class Streamable:
             return self._initialize(head, message, accepts, now)
         session = self.session(head)
         revision = self.revision(head, session)
-        if method is UNSET:
+        if method is None:
             rules.response(message, session)
             if session is not None:
                 session.accept(now)
             return ACCEPTED
-        id = jsonrpc.read_id(message.id)
+        id = message.id
         if id is None:
             if session is not None:
                 session.accept(now)
             rules.notification(message, session)
             return ACCEPTED
         try:
-            if not isinstance(params, Params):
-                raise params
             if session is not None:
                 if session.streams is not None and session.full:
                     raise unread(self.config)
@@ -100,7 +95,7 @@ class Streamable:
                     refuse_twice(session.calls, id, self.config)
                 session.accept(now)
                 session.ready = True
-            found = rules.request(message, id, params, session, revision, head)
+            found = rules.request(message, session, revision, head)
         except errors.McpError as error:
             return answer(rules.error(id, error), accepts, rules.status(error))
         if isinstance(found, bytes):
@@ -109,7 +104,7 @@ class Streamable:
 
     def _initialize(self, head: Head, message: Message, accepts: Accepts, now: float) -> Decision:
         """Opens a session (an id that is dead, or still lives, does not matter); the version header is ignored here."""
-        id = jsonrpc.read_id(message.id)
+        id = message.id
         if id is None:
             return ACCEPTED
         try:
@@ -147,19 +142,19 @@ class Streamable:
             id: bytes | None = None
             try:
                 message = jsonrpc.decode(item)
-                id = jsonrpc.read_id(message.id)
+                id = message.id
                 if message.method == "initialize":
                     raise errors.McpError(
                         errors.INVALID_REQUEST, "Invalid request: initialize must not be part of a batch"
                     )
-                if message.method is UNSET:
+                if message.method is None:
                     self.rules.response(message, session)
                     continue
                 if id is None:
                     self.rules.notification(message, session)
                     continue
                 refuse_twice(taken, id, self.config)
-                found = self.rules.request(message, id, jsonrpc.decode_params(message.params), session, revision, head)
+                found = self.rules.request(message, session, revision, head)
             except errors.McpError as error:
                 replies.append(self.rules.error(id, error))
                 continue

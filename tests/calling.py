@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import pytest
 
+from fastsse._framing import Message
 from fastsse.app import App
 from fastsse.handler import ASYNC, Request, Result, Work
-from fastsse.jsonrpc import UNSET, Raw
 from fastsse.revisions import R5, REVISIONS, Revision
 
 EVERY = tuple(REVISIONS.values())
@@ -20,8 +20,9 @@ every_revision = pytest.mark.parametrize("revision", EVERY, ids=lambda revision:
 
 def make(method: str, name: str = "", arguments: object = None, revision: Revision = R5, **params: Any) -> Request:
     raw = b"" if arguments is None else json.dumps(arguments).encode()
-    whole = Raw(json.dumps(params).encode()) if params else UNSET
-    return Request(b"1", method, whole, name, raw, None, revision, None, cast("Any", None))
+    whole = json.dumps(params).encode() if params else None
+    message = Message.of(b"1", method, whole, arguments=raw, cursor=params.get("cursor"))
+    return Request(message, name, revision, None, cast("Any", None))
 
 
 class Speaker:

@@ -3,6 +3,7 @@ the partner of the differential tests and the baseline of the benchmarks. The pa
 """
 
 import hmac
+import json
 import re
 from dataclasses import dataclass
 
@@ -198,4 +199,91 @@ def scan(data: bytes, start: int = 0) -> Head | None:
         authorization=values.get(b"authorization"),
         repeated=len(set(names)) < len(names),
         fields=fields,
+    )
+
+
+# --- messages
+
+
+@dataclass
+class Message:
+    """The attributes of a `_framing.Message` that a call has."""
+
+    id: bytes
+    method: str
+    params: bytes
+    name: str | None
+    arguments: bytes
+    meta: bytes | None
+
+
+_BLANKS = re.compile("[ \t\n\r]*")
+_KEY = re.compile('[ \t\n\r]*"([ !#-\\[\\]-~]*)"[ \t\n\r]*:[ \t\n\r]*')
+_PLAIN_STRING = re.compile('"[ !#-\\[\\]-~]*"')
+_SURROGATE = re.compile(r"(?<!\\)(?:\\\\)*\\u[dD]")
+_DEEPEST = 64
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+_json = json.JSONDecoder(parse_constant=_refuse, parse_int=str)
+
+
+def _members(text: str, at: int) -> tuple[dict[str, str], int]:
+    """The members of the object at `at`, at least one, as they are written, and where it ends."""
+    found: dict[str, str] = {}
+    if text[at] != "{":
+        raise ValueError("no object")
+    while True:
+        key = _KEY.match(text, at + 1)
+        if key is None or key[1] in found:
+            raise ValueError("no key, or one that was there before")
+        end = _json.raw_decode(text, key.end())[1]
+        found[key[1]] = text[key.end() : end]
+        blanks = _BLANKS.match(text, end)
+        at = end if blanks is None else blanks.end()
+        if text[at] == "}":
+            return found, at + 1
+        if text[at] != ",":
+            raise ValueError("no comma")
+
+
+def _depth(value: object) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inner is None else 1 + max(map(_depth, inner), default=0)
+
+
+def _is_plain_object(text: str) -> bool:
+    return text[0] == "{" and not _SURROGATE.search(text) and _depth(json.loads(text)) <= _DEEPEST
+
+
+def scan_call(body: bytes) -> Message | None:
+    try:
+        text = body.decode("ascii")
+        found, end = _members(text, len(text) - len(text.lstrip(" \t\n\r")))
+        params = _members(found["params"], 0)[0]
+    except (ValueError, LookupError, RecursionError):
+        return None
+    id, name = found.get("id", "null"), params.get("name", '""')
+    if text[end:].strip(" \t\n\r") or set(found) != {"jsonrpc", "id", "method", "params"}:
+        return None
+    if (
+        found["jsonrpc"] != '"2.0"'
+        or found["method"] != '"tools/call"'
+        or not set(params) <= {"name", "arguments", "_meta"}
+    ):
+        return None
+    if not re.fullmatch("-?[0-9]+", id) and not _PLAIN_STRING.fullmatch(id):
+        return None
+    if not _PLAIN_STRING.fullmatch(name) or not all(_is_plain_object(params[key]) for key in params if key != "name"):
+        return None
+    return Message(
+        id=id.encode(),
+        method="tools/call",
+        params=found["params"].encode(),
+        name=name[1:-1] if "name" in params else None,
+        arguments=params.get("arguments", "").encode(),
+        meta=params["_meta"].encode() if "_meta" in params else None,
     )

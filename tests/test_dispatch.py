@@ -18,6 +18,7 @@ import pytest
 from fakes import Clock, FakeCatalog, Gauges, Outlet, events
 from fakes import head as request_head
 from fastsse import jsonrpc
+from fastsse._framing import Message
 from fastsse.config import Config
 from fastsse.context import Context
 from fastsse.decision import ACCEPTED, Call
@@ -100,9 +101,8 @@ class Desk:
     def call(
         self, revision: Revision = R4, *, method: str = "tools/call", sse: bool = True, token: bytes | None = None
     ) -> Call:
-        meta = jsonrpc.Meta() if token is None else jsonrpc.Meta(progress_token=jsonrpc.Raw(token))
-        id = b"%d" % next(self.ids)
-        request = Request(id, method, jsonrpc.UNSET, "name", b"", meta, revision, self.session, request_head())
+        message = Message.of(b"%d" % next(self.ids), method, meta=jsonrpc.Meta(token))
+        request = Request(message, "name", revision, self.session, request_head())
         accepted = None if self.pair is None else ACCEPTED
         return Call(request, self.modern if revision.modern else self.legacy, sse, stream=self.pair, accepted=accepted)
 
@@ -670,7 +670,7 @@ def test_log_levels() -> None:
     desk.run()
     assert [message["params"]["level"] for message in desk.line.messages()[:-1]] == ["info", "warning", "error"]
     call = desk.call(R5)
-    call.request.meta = jsonrpc.Meta(log_level=jsonrpc.Raw(b'"error"'))
+    call.request.meta = jsonrpc.Meta(log_level="error")
     desk.run(call)
     assert [message["params"] for message in desk.line.messages()[:-1]] == [
         {"level": "error", "logger": "here", "data": "error"}

@@ -34,8 +34,7 @@ def session() -> Session:
 
 
 def ask(of: Handshake, method: str, params: Any = None, whose: Session | None = None) -> bytes | Request:
-    read = jsonrpc.decode(message(method, params))
-    return of.request(read, b"1", jsonrpc.decode_params(read.params), whose, R4, head())
+    return of.request(jsonrpc.decode(message(method, params)), whose, R4, head())
 
 
 def code(of: Handshake, method: str, params: Any = None, whose: Session | None = None) -> int:

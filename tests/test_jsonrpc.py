@@ -1,16 +1,20 @@
 """One JSON-RPC 2.0 message or a clear refusal, whatever the bytes; ids go back to the letter."""
 
 import json
+from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import oracle
 from fakes import message
 from fastsse import jsonrpc
+from fastsse._framing import Message, scan_call
 from fastsse.errors import INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR, McpError
-from fastsse.jsonrpc import UNSET, Raw
+from fastsse.jsonrpc import Raw
 
 REMOTE = (PARSE_ERROR, INVALID_REQUEST, INVALID_PARAMS)
 
@@ -25,8 +29,8 @@ def read(body: bytes) -> int | None:
     """The code with which a body is refused, None when all of it can be read."""
     try:
         found = jsonrpc.decode(body)
-        jsonrpc.read_id(found.id)
-        jsonrpc.decode_params(found.params)
+        if found.wrong is not None:
+            raise found.wrong
         jsonrpc.object_of(found.params)
     except McpError as refused:
         return refused.code
@@ -41,16 +45,16 @@ def code(body: bytes) -> int:
 
 def test_the_three_kinds_of_message() -> None:
     request = jsonrpc.decode(message("tools/call", {"name": "x"}, 7))
-    assert (request.method, bytes(request.id), request.result) == ("tools/call", b"7", UNSET)  # type: ignore[arg-type]
-    assert jsonrpc.decode(message("notifications/x", id=None)).id is UNSET
+    assert (request.method, request.id, request.result) == ("tools/call", b"7", None)
+    assert jsonrpc.decode(message("notifications/x", id=None)).id is None
     response = jsonrpc.decode(message(id=7, result={"a": 1}))
-    assert (response.method, bytes(response.result)) == (UNSET, b'{"a": 1}')  # type: ignore[arg-type]
+    assert (response.method, response.id, response.result) == (None, b"7", b'{"a": 1}')
 
 
 @pytest.mark.requirement("T-17")
 def test_unknown_members_are_tolerated() -> None:
     body = message("tools/call", {"name": "x", "more": [1], "_meta": {"vendor/key": {}}}, more={"a": 1})
-    assert jsonrpc.decode_params(jsonrpc.decode(body).params).name == "x"
+    assert jsonrpc.decode(body).name == "x"
 
 
 @pytest.mark.requirement("T-13")
@@ -115,7 +119,8 @@ def test_any_bytes_are_a_message_or_the_peers_fault(body: bytes) -> None:
 )
 def test_an_id_is_kept_to_the_letter(written: str, kept: str) -> None:
     body = f'{{"jsonrpc": "2.0", "id" :  {written} , "method": "ping"}}'.encode()
-    id = jsonrpc.read_id(jsonrpc.decode(body).id)
+    id = jsonrpc.decode(body).id
+    assert id is not None
     assert id == kept.encode()
     assert json.loads(id) == json.loads(written)
 
@@ -151,33 +156,41 @@ def test_params_are_read_as_far_as_the_house_needs_them() -> None:
         "io.modelcontextprotocol/clientCapabilities": {"roots": {}},
         "io.modelcontextprotocol/logLevel": "debug",
     }
-    found = jsonrpc.decode_params(Raw(json.dumps({"name": "n", "arguments": {"a": 1}, "_meta": meta}).encode()))
-    assert (found.name, found.uri, found.cursor) == ("n", UNSET, UNSET)
-    assert jsonrpc.value(jsonrpc.arguments_of(found)) == {"a": 1}
-    assert found.meta is not UNSET
-    assert found.meta.version == "2026-07-28"
-    assert jsonrpc.object_of(found.meta.capabilities) == {"roots": {}}
-    assert jsonrpc.read_token(found.meta.progress_token) == b"7"
+    found = jsonrpc.decode(message("tools/call", {"name": "n", "arguments": {"a": 1}, "_meta": meta}))
+    assert (found.name, found.uri, found.cursor) == ("n", None, None)
+    assert json.loads(found.arguments) == {"a": 1}
+    assert found.meta.version == b"2026-07-28"
+    assert found.meta.capabilities == {"roots": {}}
+    assert found.meta.progress_token == b"7"
+    assert found.params is not None
+    assert json.loads(found.params) == {"name": "n", "arguments": {"a": 1}, "_meta": meta}
 
 
-@pytest.mark.parametrize("params", [b"[]", b"5", b'{"name":5}', b'{"uri":null}', b'{"_meta":5}', b'{"cursor":1}'])
+def with_params(params: bytes) -> Message:
+    return jsonrpc.decode(b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":%b}' % params)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [b"[]", b"5", b'{"name":5}', b'{"uri":null}', b'{"_meta":5}', b'{"cursor":1}', b'{"_meta":{"traceparent":1}}'],
+)
 def test_params_of_the_wrong_type_are_invalid(params: bytes) -> None:
-    with pytest.raises(McpError) as refused:
-        jsonrpc.decode_params(Raw(params))
-    assert refused.value.code == INVALID_PARAMS
+    wrong = with_params(params).wrong
+    assert isinstance(wrong, McpError)
+    assert wrong.code == INVALID_PARAMS
 
 
 def test_without_params_there_is_nothing() -> None:
-    assert jsonrpc.decode_params(UNSET) is jsonrpc.NO_PARAMS
-    assert jsonrpc.arguments_of(jsonrpc.NO_PARAMS) == b""
-    assert jsonrpc.arguments_of(jsonrpc.decode_params(Raw(b'{"arguments":null}'))) == b""
-    assert jsonrpc.meta_of(UNSET) is jsonrpc.meta_of(Raw(b"{}")) is jsonrpc.meta_of(Raw(b"[]")) is None
+    found = jsonrpc.decode(message("tools/call"))
+    assert (found.params, found.name, found.arguments, found.meta, found.wrong) == (None, None, b"", None, None)
+    assert with_params(b'{"arguments":null}').arguments == b""
+    assert with_params(b"{}").meta is with_params(b"[]").meta is None
 
 
 def test_the_envelope_is_found_in_params_that_are_wrong_otherwise() -> None:
-    meta = jsonrpc.meta_of(Raw(b'{"name":5,"_meta":{"progressToken":"t"}}'))
-    assert meta is not None
-    assert jsonrpc.read_token(meta.progress_token) == b'"t"'
+    found = with_params(b'{"name":5,"_meta":{"progressToken":"t"}}')
+    assert found.wrong is not None
+    assert found.meta.progress_token == b'"t"'
 
 
 @pytest.mark.requirement("F-17")
@@ -186,13 +199,110 @@ def test_the_envelope_is_found_in_params_that_are_wrong_otherwise() -> None:
     [("0", b"0"), ('""', b'""'), ('"a"', b'"a"'), ("1.5", b"1.5"), ("null", None), ("{}", None), ("true", None)],
 )
 def test_a_progress_token_keeps_its_type(written: str, token: bytes | None) -> None:
-    assert jsonrpc.read_token(Raw(written.encode())) == token
+    assert with_params(b'{"name":"x","_meta":{"progressToken":%b}}' % written.encode()).meta.progress_token == token
+
+
+# --- the plain call, which `scan_call` reads
+
+PLAIN = [
+    b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"text":"a"}}}',
+    b'{"jsonrpc": "2.0", "id": "a-1", "method": "tools/call", "params": {"name": "e", "arguments": {"a": [-2.5e3]}}}',
+    b'{"method":"tools/call","params":{"name":"echo","arguments":{},"_meta":{"progressToken":3}},"jsonrpc":"2.0","id":0}',
+    b' { "params" : { "_meta" : { "a" : { } } , "name" : "x" } , "method":"tools/call",\n"id":-5,"jsonrpc":"2.0"}\r\n',
+    rb'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"e","arguments":{"t":"a\n\u00e9\"\\","u":[[],{},null]}}}',
+]
+
+
+PIECES = [*rb"""" { } [ ] , : \ 0 1.5 e null - \ud83d \u0000 \u00e9""".split(), b" ", b"\0", b"\xc3\xa9", b"\xff"]
+
+
+def verify_call(body: bytes) -> bool:
+    """Whether `scan_call` takes the body, as its twin does; if so, msgspec must read the same in all fields."""
+    found, readable = scan_call(body), oracle.scan_call(body)
+    assert (found is None) == (readable is None)
+    if found is None:
+        return False
+    assert {name: getattr(found, name) for name in vars(readable)} == vars(readable)
+    twin = jsonrpc.careful(body)
+    assert (found.id, found.method, found.params) == (twin.id, twin.method, twin.params)
+    assert (found.result, found.error) == (twin.result, twin.error) == (None, None)
+    if twin.wrong is not None:  # only what `_meta` holds is not looked at yet
+        with pytest.raises(msgspec.DecodeError):
+            msgspec.json.decode(found.meta, type=jsonrpc._Meta)
+        return True
+    assert (found.name, found.arguments, found.uri, found.cursor) == (twin.name, twin.arguments, None, None)
+    assert (found.input_responses, found.request_state) == (twin.input_responses, twin.request_state) == (None, None)
+    assert (found.meta is None) == (twin.meta is None)
+    return True
+
+
+@pytest.mark.parametrize("body", PLAIN)
+def test_a_plain_call_is_scanned(body: bytes) -> None:
+    assert verify_call(body)
+    for cut in range(len(body.rstrip())):
+        assert not verify_call(body[:cut])
+
+
+@given(st.randoms(use_true_random=False), st.sampled_from(PLAIN))
+def test_what_is_scanned_agrees_with_msgspec(rng: Random, body: bytes) -> None:
+    changed = bytearray(body)
+    for _ in range(rng.randrange(4)):
+        at = rng.randrange(len(changed))
+        piece = rng.choice(PIECES)
+        changed[at : at + rng.randrange(3)] = piece
+    verify_call(bytes(changed))
+
+
+@given(json_values, json_values, st.booleans())
+def test_any_arguments_and_meta_agree(arguments: Any, meta: Any, ascii: bool) -> None:
+    call: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+    call["params"] = {"name": "x", "arguments": arguments, "_meta": meta}
+    verify_call(json.dumps(call, ensure_ascii=ascii).encode())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"jsonrpc":"2.0","id":1,"id":2,"method":"tools/call","params":{"name":"x"}}',
+        b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","name":"y"}}',
+        b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","requestState":"y"}}',
+        b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x"},"more":1}',
+        b'{"jsonrpc":"2.0","id":1.5,"method":"tools/call","params":{"name":"x"}}',
+        b'{"jsonrpc":"2.0","id":null,"method":"tools/call","params":{"name":"x"}}',
+        b'{"jsonrpc":"2.0","method":"tools/call","params":{"name":"x"}}',
+        b'{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"name":"x"}}',
+        b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","arguments":'
+        + b'{"a":' * 65
+        + b"1"
+        + b"}" * 65
+        + b"}}",
+    ],
+)
+def test_what_is_unusual_is_left_to_msgspec(body: bytes) -> None:
+    assert scan_call(body) is None
+
+
+def test_params_that_were_scanned_are_cut_out_on_demand() -> None:
+    found = jsonrpc.decode(PLAIN[0])
+    assert found.params == b'{"name":"echo","arguments":{"text":"a"}}'
+    assert found.params is found.params
+
+
+def test_a_message_is_made_by_its_makers() -> None:
+    with pytest.raises(TypeError):
+        Message()
+
+
+def test_meta_that_is_said_again_is_not_read_again() -> None:
+    body = PLAIN[0].replace(b'"arguments"', b'"_meta":{"traceparent":"00-1"},"arguments"')
+    assert jsonrpc.decode(body).meta is jsonrpc.decode(body).meta
+    assert jsonrpc.decode(body).meta.traceparent == "00-1"
 
 
 # --- the rest
 
 
-@pytest.mark.parametrize(("raw", "found"), [(UNSET, {}), (Raw(b"null"), {}), (Raw(b'{"a":1}'), {"a": 1})])
+@pytest.mark.parametrize(("raw", "found"), [(None, {}), (b"null", {}), (b'{"a":1}', {"a": 1})])
 def test_an_object_or_nothing(raw: Any, found: dict[str, Any]) -> None:
     assert jsonrpc.object_of(raw) == found
 
@@ -200,7 +310,7 @@ def test_an_object_or_nothing(raw: Any, found: dict[str, Any]) -> None:
 @pytest.mark.parametrize("raw", [b"[]", b"5", b'"x"', b"true", b"{"])
 def test_anything_else_is_no_object(raw: bytes) -> None:
     with pytest.raises(McpError) as refused:
-        jsonrpc.object_of(Raw(raw))
+        jsonrpc.object_of(raw)
     assert refused.value.code == INVALID_PARAMS
 
 

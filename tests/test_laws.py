@@ -71,7 +71,7 @@ BESIDE = {
 FOREIGN = {
     "click": {"__main__", "reload"},
     "h11": {"http11"},
-    "msgspec": {"app", "config", "jsonrpc", "schema"},
+    "msgspec": {"config", "jsonrpc", "schema"},
     "uvloop": {"server"},
     "watchfiles": {"reload"},
 }

@@ -42,6 +42,17 @@ class Busy:
         self.want = want
         self.setting = setting
 
+    def refusal(self) -> RequestRefused:
+        return RequestRefused(
+            503,
+            self.reason,
+            self.message,
+            want=self.want,
+            setting=self.setting,
+            code=SERVER_ERROR,
+            retry_after=PAUSE,
+        )
+
 
 class Admission:
     """The buckets of one server."""
@@ -61,17 +72,8 @@ class Admission:
 
     def check(self) -> None:
         """Raises RequestRefused 503 while nothing new is taken."""
-        busy = self.busy
-        if busy is not None:
-            raise RequestRefused(
-                503,
-                busy.reason,
-                busy.message,
-                want=busy.want,
-                setting=busy.setting,
-                code=SERVER_ERROR,
-                retry_after=PAUSE,
-            )
+        if self.busy is not None:
+            raise self.busy.refusal()
 
     def open(self, peer: Peer, principal: object | None, now: float) -> None:
         """A session is to be opened, or a stream without one. Raises RequestRefused 503 or 429."""

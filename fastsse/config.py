@@ -141,6 +141,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     )] = 0
 
     max_body: Annotated[int, _size("one request body", "TypeScript SDK 4 MB", KIB)] = 4 * MIB
+    max_bytes: Annotated[int, _size(
+        "waiting and kept for all clients together: write buffers, replay rings, requests on their way; whoever holds "
+        "most gives way", "Redis client-output-buffer-limit 256 MB, maxmemory-clients", 64 * KIB, 1024 * 1024 * MIB,
+    )] = 256 * MIB
     max_head: Annotated[int, _size(
         "request line and headers together", "nginx large_client_header_buffers 4 x 8 KiB", KIB, 16 * MIB,
     )] = 32 * KIB

@@ -1,4 +1,7 @@
+cimport cython
+
 from fastsse._framing cimport Head
+from fastsse.budget cimport Budget
 from fastsse.decision cimport Batch, Call, Listen, Reply
 from fastsse.dispatch cimport Dispatch
 from fastsse.endpoint cimport Endpoint
@@ -19,6 +22,7 @@ cdef class Home:
     cdef public Heads heads
     cdef public Stats stats
     cdef public Table table
+    cdef public Budget budget
 
 cdef class Connection:
     cdef public Home home
@@ -28,7 +32,7 @@ cdef class Connection:
     cdef public int phase, persistence
     cdef public double deadline, since, written
     cdef public bint local, paused, dirty, held
-    cdef public Py_ssize_t stalled
+    cdef public Py_ssize_t stalled, charged
     cdef public list out
     cdef public Head head
     cdef public EventStream stream
@@ -44,5 +48,8 @@ cdef class Connection:
     cpdef _finish_call(self, Call call, bytes body, double now)
     cpdef bytes _frame(self, list frames)
     cpdef _write(self, bytes data)
+    cpdef _weigh(self)
+    @cython.locals(budget=Budget)
+    cpdef _charge(self, Py_ssize_t held)
     cpdef wake(self)
     cpdef flush(self, double now)

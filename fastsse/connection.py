@@ -21,7 +21,7 @@ from fastsse.errors import INTERNAL_ERROR, CloseReason, McpError, RequestRefused
 from fastsse.http11 import Requests
 from fastsse.responses import CONTINUE, JSON, Heads
 from fastsse.stream import EventStream
-from fastsse.writebuffer import CLASS_NAMES, LOG, PROGRESS, WriteBuffer
+from fastsse.writebuffer import WriteBuffer
 
 if TYPE_CHECKING:
     from fastsse.config import Config
@@ -38,8 +38,14 @@ NEVER = float("inf")
 GO_ON, LAST, GO_ON_10 = 0, 1, 2
 PING = _framing.comment(b"ping")
 EVENTS = b"text/event-stream"
+CUT = (CloseReason.SLOW_CONSUMER, CloseReason.STALLED, CloseReason.OVERLOAD)
 AT_ONCE = 16
 """Answers to pipelined requests that are joined into one write: more than clients pipeline, of a page each 64 KiB."""
+HIGH_WATER = 1
+"""Bytes in the transport from which on it is full: what the kernel does not take waits with us, where it is counted and
+where message classes matter. Not 0: asyncio's TLS would find that full always."""
+PAGE = 4096
+"""Bytes of a request up to which what is around it costs more than it does itself."""
 LINGER = 2.0
 """Seconds that a refused peer may go on sending before it is cut: nginx lingering_timeout 5 s, shortened."""
 
@@ -48,8 +54,8 @@ class Home:
     """What all connections of one server share; `Server` is one. `clock()` gives monotonic seconds."""
 
     __slots__ = (
-        "body_timeout", "clock", "config", "dispatch", "draining", "endpoint", "head_timeout", "heads", "keep_alive",
-        "ping", "plain", "sse_after", "stats", "table",
+        "body_timeout", "budget", "clock", "config", "dispatch", "draining", "endpoint", "head_timeout", "heads",
+        "keep_alive", "ping", "plain", "sse_after", "stats", "table",
     )  # fmt: skip
 
     dispatch: Dispatch
@@ -59,6 +65,7 @@ class Home:
         self.config = config
         self.table = table
         self.stats = stats
+        self.budget = table.ring.budget
         self.clock = clock
         self.heads = Heads()
         self.draining = False
@@ -96,7 +103,7 @@ class Connection:
     """Duck-typed asyncio.Protocol."""
 
     __slots__ = (
-        "buffer", "call", "deadline", "dirty", "head", "held", "home", "listen", "local", "out", "paused",
+        "buffer", "call", "charged", "deadline", "dirty", "head", "held", "home", "listen", "local", "out", "paused",
         "persistence", "phase", "requests", "shard", "since", "stalled", "stream", "transport", "waiter", "written",
     )  # fmt: skip
 
@@ -115,6 +122,7 @@ class Connection:
         self.since = NEVER  # when the head on its way began, the call, or the last heartbeat was
         self.written = 0.0  # last write on an event stream
         self.stalled = 0  # bytes the transport held when it was last looked at while paused
+        self.charged = 0  # bytes held for this peer, without those in the buffer, that the budget knows of
         self.out: list[bytes] | None = None  # collects answers while data_received runs
         self.head: _framing.Head | None = None
         self.call: Context | None = None
@@ -127,6 +135,7 @@ class Connection:
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
+        transport.set_write_buffer_limits(HIGH_WATER)
         home = self.home
         stats = home.stats
         stats.connections_opened += 1
@@ -164,6 +173,8 @@ class Connection:
             self._release()
         self.deadline = NEVER
         self.transport = self.head = None
+        self.requests.drop()
+        self._charge(0)
         self._wake_waiter()
         self.shard.members.discard(self)
         home.stats.connections_open -= 1
@@ -177,11 +188,13 @@ class Connection:
         home = self.home
         home.stats.closed[reason] += 1
         self.phase = CLOSED
-        self._release()
+        self._release(reason in CUT)
         self.deadline = home.clock() + home.config.stall_timeout
+        self.requests.drop()
         if self.transport is not None:
             self.stalled = self.transport.get_write_buffer_size()
             self.transport.close()
+        self._weigh()
 
     def _wake_waiter(self) -> None:
         if self.waiter is not None:
@@ -189,19 +202,18 @@ class Connection:
                 self.waiter.set_result(None)
             self.waiter = None
 
-    def _release(self) -> None:
-        """Ends what the current answer holds: stream and call."""
+    def _release(self, cut: bool = False) -> None:
+        """Ends what the current answer holds: stream and call. `cut`: because the peer does not take it."""
         stream, buffer, listen, call = self.stream, self.buffer, self.listen, self.call
         self.stream = self.buffer = self.listen = self.call = None
         self._wake_waiter()
         if stream is not None and buffer is not None:
             stats = self.home.stats
             stats.streams_open[listen.era if listen is not None else "streamable"] -= 1
-            if buffer.dropped:
-                stats.dropped[CLASS_NAMES[LOG]] += buffer.dropped
-            if buffer.coalesced:
-                stats.coalesced[CLASS_NAMES[PROGRESS]] += buffer.coalesced
             stream.detach(buffer, self.home.clock())
+            unsent = buffer.discard()
+            if cut and unsent and stream.limits is None:  # nobody can come back for them
+                stats.dropped["unsent"] += unsent
         if listen is not None and listen.audience is not None:
             self.shard.audience.discard(listen.audience)
         if call is not None:
@@ -220,8 +232,10 @@ class Connection:
         if phase > BODY:
             if requests.waiting > self.home.config.max_pipelined:
                 self._hold()
+            self._weigh()
         elif self.paused:
             self._hold()
+            self._weigh()
         else:
             self._advance(self.home.clock())
 
@@ -264,6 +278,8 @@ class Connection:
         self.out = None
         if out and self.transport is not None:
             self.transport.write(out[0] if len(out) == 1 else b"".join(out))
+            if self.paused:
+                self._weigh()
         if self.phase == CLOSING:
             self._shut()
 
@@ -276,9 +292,11 @@ class Connection:
                 return False
             head = requests.head()
             if head is None:
-                if requests.begun and self.since == NEVER:
-                    self.since = now
-                    self.deadline = now + home.head_timeout
+                if requests.begun:
+                    if self.since == NEVER:
+                        self.since = now
+                        self.deadline = now + home.head_timeout
+                    self._weigh()
                 return False
             self.head = head
             home.stats.requests += 1
@@ -295,6 +313,7 @@ class Connection:
             self.deadline = now + home.body_timeout
         body = requests.body()
         if body is None:
+            self._weigh()
             return False
         assert self.head is not None
         self._perform(home.endpoint.body(self.head, body, self, now), now)
@@ -339,6 +358,8 @@ class Connection:
             return
         self.phase = HEAD
         self.requests.done()
+        if self.charged:
+            self._weigh()
         self.head = None
         self.since = NEVER
         if not self.paused:
@@ -377,6 +398,7 @@ class Connection:
         self.phase = CALLING
         self.since = now
         self.deadline = NEVER
+        self._weigh()
         gathering = _Gathering(self, batch.replies, len(batch.calls))
         for call in batch.calls:
             body = self.home.dispatch.run(call, gathering, now)
@@ -412,7 +434,7 @@ class Connection:
         stats.responded(home.endpoint.route(head), 200)
         self.phase = STREAMING
         self.stream = stream
-        buffer = self.buffer = WriteBuffer(self, home.config.buffer_max)
+        buffer = self.buffer = WriteBuffer(self, home.config.buffer_max, home.budget)
         buffer.paused = self.paused
         stream.attach(buffer, after)
         frames = opening + (buffer.take() if not self.paused else [])
@@ -435,12 +457,17 @@ class Connection:
             complete = False
         if not complete:
             self.persistence = LAST
+            self.requests.drop()
+            self._weigh()
         self._reply(self.home.endpoint.refusal(refused, self.head, self.local), self.home.clock())
 
     # --- for calls (context.Line)
 
     def pending(self, context: Context) -> None:
         self.call = context
+        head = self.head
+        if head is not None and not 0 <= head.content_length <= PAGE:
+            self._weigh()
 
     def begin_stream(self, stream: EventStream) -> None:
         """The answer becomes an event stream."""
@@ -477,6 +504,8 @@ class Connection:
             self.out.append(data)
         elif self.transport is not None:
             self.transport.write(data)
+            if self.paused:
+                self._weigh()
 
     def wake(self) -> None:
         """Something waits in the buffer: it leaves at the end of this loop turn."""
@@ -559,9 +588,11 @@ class Connection:
         if self.buffer is not None:
             self.buffer.paused = True
         self.deadline = self.home.clock() + self.home.config.stall_timeout
+        self._weigh()
 
     def resume_writing(self) -> None:
         self.paused = False
+        self._weigh()
         if self.phase >= CLOSING:
             return
         now = self.home.clock()
@@ -580,6 +611,39 @@ class Connection:
                 self.held = False
                 self.transport.resume_reading()
             self._advance(now)
+
+    # --- what is kept for the peer
+
+    def _weigh(self) -> None:
+        """Tells the budget what is held: of requests that are not answered, and of answers that are not taken."""
+        held = self.requests.held
+        if self.paused and self.transport is not None:
+            held += self.transport.get_write_buffer_size()
+        self._charge(held)
+
+    def _charge(self, held: int) -> None:
+        budget = self.home.budget
+        budget.used += held - self.charged
+        self.charged = held
+        if budget.used > budget.limit:
+            budget.exceeded()
+
+    @property
+    def weight(self) -> int:
+        """Bytes that are held for this peer."""
+        return self.charged if self.buffer is None else self.charged + self.buffer.size
+
+    def give_way(self, refused: RequestRefused) -> None:
+        """The server keeps too many bytes, and most of them for this peer. A call that runs is finished: to close its
+        connection would free nothing."""
+        transport = self.transport
+        if self.paused:
+            self.close(CloseReason.OVERLOAD)
+            if transport is not None:
+                transport.abort()
+            self._charge(0)
+        elif self.phase <= BODY:
+            self._refuse(refused)
 
     # --- clock
 

@@ -20,6 +20,7 @@ from fastsse.stream import MESSAGE, EventStream
 from fastsse.writebuffer import LOG, NOTICE, PROGRESS
 
 if TYPE_CHECKING:
+    from fastsse.budget import Budget
     from fastsse.decision import Call
     from fastsse.handler import Request
 
@@ -70,8 +71,8 @@ class Context:
     """Given to handlers that have a parameter annotated with it."""
 
     __slots__ = (
-        "_answered", "_call", "_cancelled", "_ended", "_host", "_line", "_progress", "_progressed_at", "_started",
-        "_task", "request",
+        "_answered", "_budget", "_call", "_cancelled", "_ended", "_host", "_line", "_progress", "_progressed_at",
+        "_started", "_task", "request",
     )  # fmt: skip
 
     def __init__(self, request: Request, call: Call, line: Line | None, host: Host, started: float) -> None:
@@ -85,6 +86,7 @@ class Context:
         self._cancelled = False
         self._progress = float("-inf")
         self._progressed_at = 0.0
+        self._budget: Budget | None = None  # which counts the arguments
         self._answered: dict[str, Any] | None = None
 
     # --- who asks

@@ -24,7 +24,7 @@ from fastsse.context import Context, InputRequired, Line
 from fastsse.decision import Call
 from fastsse.handler import ASYNC, LOOP, THREAD, Answer, Handler, Plan, Result, Work
 from fastsse.stats import Stats
-from fastsse.stream import MESSAGE
+from fastsse.stream import MESSAGE, EventStream
 from fastsse.writebuffer import REPLY
 
 log = logging.getLogger("fastsse.dispatch")
@@ -35,6 +35,9 @@ CANCELLED = -32800
 ENDINGS = (Exception, SystemExit, asyncio.CancelledError)
 """How a function may fail. SystemExit too: what takes itself for a program must not end the server. CancelledError,
 without being cancelled: it asked for the result of something that was."""
+
+PAGE = 4096
+"""Bytes of arguments up to which a call costs more than they do."""
 
 FAST_CALLS = 1000
 FAST_SECONDS = 100e-6
@@ -115,8 +118,19 @@ class Dispatch:
         self.running.add(context)
         if line is not None:
             line.pending(context)
+        elif call.stream is not None:  # its connection is free for the next message already
+            self._charge(context, call.stream)
         self._spawn(context, self._work(context, work))
         return None
+
+    def _charge(self, context: Context, stream: EventStream) -> None:
+        """Counts large arguments until the call has ended."""
+        size = len(context.request.arguments)
+        if size > PAGE and stream.limits is not None:
+            budget = context._budget = stream.limits.budget
+            budget.used += size
+            if budget.used > budget.limit:
+                budget.exceeded()
 
     if sys.version_info >= (3, 12):
 
@@ -231,6 +245,9 @@ class Dispatch:
     def _forget(self, context: Context) -> None:
         context._ended = True
         self.running.discard(context)
+        budget, context._budget = context._budget, None
+        if budget is not None:
+            budget.used -= len(context.request.arguments)
         session = context.request.session
         if session is not None and session.calls is not None and session.calls.get(context.request.id) is context:
             del session.calls[context.request.id]

@@ -63,6 +63,8 @@ class Gauges(Protocol):
 
     def pending(self) -> int: ...
 
+    def held(self) -> int: ...
+
     def check_room(self) -> None:
         """Raises RequestRefused 503 when no further event stream is taken."""
         ...
@@ -233,7 +235,12 @@ class Endpoint:
             if head.accept is not None and b"application/json" in head.accept.lower():
                 return Reply(200, pages.metrics_json(self.stats, wall, memory))
             text = pages.metrics_text(
-                self.stats, version=catalog.version, memory=memory, tools=len(tools), pending=self.gauges.pending()
+                self.stats,
+                version=catalog.version,
+                memory=memory,
+                tools=len(tools),
+                pending=self.gauges.pending(),
+                held=self.gauges.held(),
             )
             return Reply(200, text, PROMETHEUS)
         base = self.public or "http://" + (head.host or b"localhost").decode("latin-1")

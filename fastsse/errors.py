@@ -151,6 +151,7 @@ class CloseReason(Enum):
     IDLE = "keep-alive ran out"
     SLOW_CONSUMER = "slow consumer"
     STALLED = "no progress before stall_timeout"
+    OVERLOAD = "the server keeps too many bytes"
     REPLACED = "a newer stream took its place"
     SESSION_ENDED = "session ended"
     SHUTDOWN = "server stops"

@@ -153,6 +153,24 @@ class Requests:
             return max(0, held - min(head.content_length, self._max_body))
         return held
 
+    @property
+    def held(self) -> int:
+        """Bytes kept of the current request, however much of it has arrived, and of those behind it."""
+        held = len(self._data) - self._at
+        if self._body is not None:
+            held += len(self._body)
+        elif self._parts is not None and self._head is not None:
+            held += self._head.content_length - self._missing
+        elif self._chunks is not None:
+            held += len(self._chunks.body)
+        return held
+
+    def drop(self) -> None:
+        """Lets go of all that has arrived: nothing of it will be served."""
+        self._data = b""
+        self._at = self._missing = 0
+        self._parts = self._chunks = None
+
     def at_eof(self) -> None:
         """The peer sends no more: from now on what is incomplete is refused."""
         self._ended = True

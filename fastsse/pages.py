@@ -99,8 +99,9 @@ def _by(label: str, numbers: Mapping[str, int]) -> list[tuple[Mapping[str, str],
     return [({label: key}, number) for key, number in numbers.items()]
 
 
-def metrics_text(stats: Stats, *, version: str, memory: int, tools: int, pending: int = 0) -> bytes:
-    """The Prometheus text. `memory`: resident bytes; `pending`: bytes that wait for slow consumers.
+def metrics_text(stats: Stats, *, version: str, memory: int, tools: int, pending: int = 0, held: int = 0) -> bytes:
+    """The Prometheus text. `memory`: resident bytes; `pending`: bytes that wait for slow consumers; `held`:
+    all that are kept for clients.
 
     A stream's lifetime is in no duration: `mcp_server_operation_duration_seconds` (OpenTelemetry's name and bounds,
     finer below 10 ms) has answered requests alone, and lists the methods that were used.
@@ -142,6 +143,8 @@ def metrics_text(stats: Stats, *, version: str, memory: int, tools: int, pending
     coalesced = _by("class", stats.coalesced)
     many("fastsse_events_coalesced_total", "counter", "Events that newer ones replaced.", coalesced)
     one("fastsse_pending_bytes", "gauge", "Bytes that wait for slow consumers.", pending)
+
+    one("fastsse_held_bytes", "gauge", "Bytes kept for clients, as max_bytes counts them.", held)
 
     one("fastsse_sessions_open", "gauge", "Sessions in the table.", stats.sessions_open)
     one("fastsse_sessions_total", "counter", "Opened sessions.", stats.sessions_opened)

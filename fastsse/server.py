@@ -27,6 +27,7 @@ from threading import get_ident
 from typing import Any, Protocol, cast
 
 from fastsse import _framing, jsonrpc, pages
+from fastsse.budget import Budget
 from fastsse.config import Config
 from fastsse.connection import Connection, Home
 from fastsse.dispatch import Dispatch
@@ -88,9 +89,12 @@ class Server(Home):
     def __init__(self, app: Application, config: Config | None = None) -> None:
         config = config or Config()
         clocks = Clocks(config.session_init, config.session_lost, config.stream_lost, config.session_idle)
-        ring = RingLimits(config.ring_bytes, config.ring_events, config.ring_age)
+        stats = Stats(time.time())
+        budget = Budget(config.max_bytes, stats)
+        budget.exceeded = self._exceeded
+        ring = RingLimits(config.ring_bytes, config.ring_events, config.ring_age, budget)
         table = Table(config.shards, config.max_sessions, clocks, ring, lambda: secrets.randbits(90))
-        super().__init__(config, table, Stats(time.time()), time.monotonic)
+        super().__init__(config, table, stats, time.monotonic)
         self.app = app
         self.addresses: list[str] = []
         self.hosts: list[str] = []
@@ -101,7 +105,8 @@ class Server(Home):
         self._servers: list[asyncio.Server] = []
         self._dirty: list[Connection] = []
         self._spreading: deque[tuple[Event, int]] = deque()
-        self._overload = Overload(config)
+        self._overload = Overload(config, budget)
+        self._relieving = False
         self._tick: asyncio.TimerHandle | None = None
         self._shard = 0
         self._second = 0.0
@@ -312,6 +317,29 @@ class Server(Home):
         if now - self._second >= 1.0:
             self._second = now
             self._set_date()
+            self._relieving = False
+            if self.budget.used > self.budget.limit:
+                self._relieve()
+
+    def _exceeded(self) -> None:
+        """More bytes are kept than may be: somebody gives way before the next loop turn, or when it can be done."""
+        if not self._relieving:
+            self._relieving = True
+            self.dispatch.loop.call_soon(self._relieve)
+
+    def _relieve(self) -> None:
+        self._flush()
+        before, used = self._overload.busy, self.budget.used
+        if used > self.budget.limit:
+            self._overload.relieve(self.table)
+            log.warning("more bytes were kept than max_bytes allows: %d, now %d", used, self.budget.used)
+        self._relieving = self._overload.stuck  # then once a second, by the tick
+        if self._overload.busy is not before:
+            self._shed()
+
+    def held(self) -> int:
+        """Bytes that are kept for clients, as `max_bytes` counts them."""
+        return self.budget.used
 
     def _shed(self) -> None:
         """Nothing new is taken any more, or again."""

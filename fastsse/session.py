@@ -32,6 +32,9 @@ LEVELS = {
 }
 """Log levels by severity (RFC 5424, MCP server/utilities/logging)."""
 
+GRACE = 5.0
+"""Seconds in which a new client says its second word, however busy its machine is; measured: below 1 s."""
+
 ENDED_STREAMS = 16
 """Finished POST streams that one session keeps for clients that missed the end; twice a browser's six connections, and
 some."""
@@ -110,6 +113,7 @@ class Session:
         self.touched = now
         if self.state == NEW:
             self.state = LIVE
+            self.table.used(self)
 
     def expires(self) -> float:
         """When the clock ends it, if nothing happens before; infinity while a stream is attached."""
@@ -123,6 +127,14 @@ class Session:
         if self.lost_at:
             return max(self.lost_at, self.touched) + (clocks.lost if self.pair else clocks.stream_lost)
         return self.touched + clocks.idle
+
+    def yields(self, now: float) -> bool:
+        """Whether it may give way in a full table."""
+        if not self.alone:
+            return False
+        if self.lost_at:
+            return True
+        return now - self.touched >= (GRACE if self.state == NEW else self.clocks.lost)
 
     def sweep(self, now: float) -> bool:
         """Once a second: True when its clock has run out."""
@@ -153,6 +165,7 @@ class Session:
         for stream in (self.stream, *(self.streams or {}).values()):
             if stream is not None:
                 stream.end(reason)
+                stream.forget()
         for call in list((self.calls or {}).values()):
             call.cancel(reason.value)
         for answer in list((self.asked or {}).values()):
@@ -171,7 +184,7 @@ class Session:
         finished = [n for n, other in self.streams.items() if other.ended and other.buffer is None]
         if len(finished) >= ENDED_STREAMS:
             read = [n for n in finished if self.streams[n].read]
-            del self.streams[(read or finished)[0]]
+            self.streams.pop((read or finished)[0]).forget()
         self.streams[number] = stream
         return stream
 
@@ -200,6 +213,23 @@ class Session:
         if self.stream is not None and self.stream.full:
             return True
         return self.streams is not None and any(stream.full for stream in self.streams.values())
+
+    @property
+    def weight(self) -> int:
+        """Bytes that it keeps for its client to come back."""
+        own = 0 if self.stream is None else self.stream.ring_bytes
+        return own + sum(stream.ring_bytes for stream in (self.streams or {}).values())
+
+    @property
+    def alone(self) -> bool:
+        """Nobody reads its stream, and no call runs: nothing but its clock keeps it."""
+        return not self.calls and (self.stream is None or self.stream.buffer is None)
+
+    def slim(self) -> None:
+        """Keeps as much as there is room for in the process."""
+        for stream in (self.stream, *(self.streams or {}).values()):
+            if stream is not None:
+                stream.slim()
 
     # --- speaking first
 
@@ -241,6 +271,8 @@ class Session:
 
 class SessionEnds(Protocol):
     """The table, as a session sees it."""
+
+    def used(self, session: Session) -> None: ...
 
     def lost(self, session: Session) -> None: ...
 

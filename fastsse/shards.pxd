@@ -16,7 +16,8 @@ cdef class Table:
     cdef public Clocks clocks
     cdef public RingLimits ring
     cdef public object nonce
-    cdef public dict ended, detached
+    cdef public dict ended
+    cdef public object fresh, detached
     cdef public list free
 
     @cython.locals(place=cython.longlong, shard=cython.longlong, slot=cython.longlong, slots=list, session=Session)

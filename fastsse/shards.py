@@ -3,22 +3,27 @@
 A shard is the unit of work per tick: it holds sessions by slot, every connection (with or without a
 session), and the audience of events for everybody. A session id is a UUID (RFC 9562 version 8) whose first
 32 bits name shard and slot, so that any process can route it without a look-up, and which carries 90 random
-bits; ids are compared in constant time. When the table is full, the session that lost its stream longest
-ago gives way. Called by the rules (open, find, end) and by the server's tick (sweep).
+bits; ids are compared in constant time. When the table is full, a session gives way that was opened and never used;
+if there is none, the one that has been without a stream for longest and is not in use. Called by the rules (open, find,
+end) and by the server's tick (sweep).
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
 
 from fastsse import _framing
-from fastsse.errors import CloseReason
+from fastsse.errors import CloseReason, RequestRefused
 from fastsse.session import Clocks, Session
 from fastsse.stream import Event, RingLimits
 
 SLOT_BITS = 20
 SLOT_MASK = (1 << SLOT_BITS) - 1
+
+LOOKED_AT = 256
+"""Sessions in use that are passed over in a full table until a newcomer is refused: a tenth of a millisecond."""
 
 
 class Member(Protocol):
@@ -26,7 +31,16 @@ class Member(Protocol):
 
     deadline: float
 
+    @property
+    def weight(self) -> int:
+        """Bytes that are held for its peer."""
+        ...
+
     def tick(self, now: float) -> None: ...
+
+    def give_way(self, refused: RequestRefused) -> None:
+        """Lets go of what is held, and refuses a request that is still arriving."""
+        ...
 
 
 class Audience(Protocol):
@@ -64,26 +78,39 @@ class Table:
         self.free = [
             shard << SLOT_BITS | slot for slot in reversed(range(per_shard)) for shard in reversed(range(shards))
         ]
-        self.detached: dict[Session, None] = {}  # in the order in which they lost their stream
+        self.fresh: OrderedDict[Session, None] = OrderedDict()  # opened on /mcp, and not used yet; oldest first
+        self.detached: OrderedDict[Session, None] = OrderedDict()  # used, without a stream; the longest first
         self.turn = 0
 
     # --- sessions
 
     def open(self, pair: bool, now: float) -> Session | None:
         """A new session, or None when the table is full of sessions that are in use."""
-        if self.count >= self.capacity:
-            oldest = next(iter(self.detached), None)
-            if oldest is None:
-                return None
-            self.end(oldest, CloseReason.REPLACED)
+        if self.count >= self.capacity and not self._make_room(now):
+            return None
         place = self.free.pop()
         session = Session(self, self._id(place), place, pair, self.clocks, self.ring, now)
         shard = self.shards[place >> SLOT_BITS]
         shard.slots[place & SLOT_MASK] = session
         shard.audience.add(session)
+        if not pair:
+            self.fresh[session] = None
         self.count += 1
         self.opened += 1
         return session
+
+    def _make_room(self, now: float) -> bool:
+        oldest = next(iter(self.fresh), None)
+        if oldest is None or not oldest.yields(now):
+            for _ in range(min(len(self.detached), LOOKED_AT)):
+                oldest = next(iter(self.detached))
+                if oldest.yields(now):
+                    break
+                self.detached.move_to_end(oldest)
+            else:
+                return False
+        self.end(oldest, CloseReason.REPLACED)
+        return True
 
     def _id(self, place: int) -> bytes:
         random = self.nonce() & ((1 << 90) - 1)
@@ -119,19 +146,25 @@ class Table:
             return
         shard.slots[slot] = None
         shard.audience.discard(session)
-        self.detached.pop(session, None)
+        self.found(session)
         self.free.append(session.place)
         self.count -= 1
         self.ended[reason] = self.ended.get(reason, 0) + 1
         session.end(reason)
 
+    def used(self, session: Session) -> None:
+        """The first message of the session was accepted."""
+        if session in self.fresh:
+            self.lost(session)
+
     def lost(self, session: Session) -> None:
-        """The session's stream has lost its connection."""
-        self.detached.pop(session, None)
+        """The session has no stream, or none any more."""
+        self.found(session)
         self.detached[session] = None
 
     def found(self, session: Session) -> None:
-        """It has one again."""
+        """It has one."""
+        self.fresh.pop(session, None)
         self.detached.pop(session, None)
 
     def ids(self) -> list[bytes]:

@@ -1,9 +1,13 @@
+cimport cython
+
 from fastsse cimport _framing
+from fastsse.budget cimport Budget
 from fastsse.writebuffer cimport WriteBuffer
 
 cdef class RingLimits:
     cdef public Py_ssize_t bytes, events
     cdef public double age
+    cdef public Budget budget
 
 cdef class Event:
     cdef public str method
@@ -23,8 +27,13 @@ cdef class EventStream:
 
     cpdef send(self, bytes frame, int kind=*, object key=*)
     cpdef prime(self, int retry_ms)
+    @cython.locals(budget=Budget)
     cpdef _keep(self, bytes frame, int kind)
+    @cython.locals(budget=Budget, most=Py_ssize_t)
+    cpdef _trim(self)
     cpdef bint _evict_oldest(self, object ring)
+    @cython.locals(budget=Budget)
+    cpdef _evict(self, object ring, bytes frame)
     cpdef sweep(self, double now)
     cpdef bint holds(self, long long after)
     cpdef attach(self, WriteBuffer buffer, object after=*)

@@ -13,21 +13,23 @@ from collections import deque
 from typing import Protocol
 
 from fastsse import _framing
+from fastsse.budget import Budget
 from fastsse.errors import CloseReason
-from fastsse.writebuffer import CHANGED, NOTICE, REPLY, WriteBuffer
+from fastsse.writebuffer import CHANGED, CLASS_NAMES, NOTICE, REPLY, WriteBuffer
 
 MESSAGE = b"message"
 
 
 class RingLimits:
-    """What one ring may hold: bytes, events, and seconds (an event older than two ages is gone)."""
+    """What one ring may hold: bytes, events, and seconds (an event older than two ages is gone); and what all may."""
 
-    __slots__ = ("age", "bytes", "events")
+    __slots__ = ("age", "budget", "bytes", "events")
 
-    def __init__(self, bytes: int, events: int, age: float) -> None:
+    def __init__(self, bytes: int, events: int, age: float, budget: Budget) -> None:
         self.bytes = bytes
         self.events = events
         self.age = age
+        self.budget = budget
 
 
 class StreamOwner(Protocol):
@@ -111,6 +113,7 @@ class EventStream:
         buffer = self.buffer
         if self.limits is not None:
             if buffer is None and kind != REPLY and self.full:
+                self.limits.budget.stats.dropped[CLASS_NAMES[kind]] += 1
                 return
             self._settle()
             self.seq += 1
@@ -128,35 +131,74 @@ class EventStream:
     def _keep(self, frame: bytes, kind: int) -> None:
         if self.ring is None:
             self.ring = deque()
+        assert self.limits is not None
+        budget = self.limits.budget
         self.ring.append((self.seq, frame, kind))
         self.ring_bytes += len(frame)
+        budget.used += len(frame)
         self._trim()
+        if budget.used > budget.limit:
+            budget.exceeded()
 
     def _trim(self) -> None:
         """Evicts what is over the limits, from the oldest on, as far as that is allowed."""
         ring, limits = self.ring, self.limits
         assert ring is not None
         assert limits is not None
-        while self.ring_bytes > limits.bytes or len(ring) > limits.events:
+        budget = limits.budget
+        most = limits.bytes if budget.used <= budget.tight else limits.bytes // 8
+        while self.ring_bytes > most or len(ring) > limits.events:
             if not self._evict_oldest(ring):
                 break
 
     def _evict_oldest(self, ring: deque[tuple[int, bytes, int]]) -> bool:
         seq, frame, kind = ring[0]
-        if kind == REPLY and seq > self.delivered:
-            return False
-        ring.popleft()
-        self.ring_bytes -= len(frame)
+        if seq > self.delivered:
+            if kind == REPLY:
+                return False
+            self._miss(kind)
+        self._evict(ring, frame)
         return True
+
+    def _evict(self, ring: deque[tuple[int, bytes, int]], frame: bytes) -> None:
+        ring.popleft()
+        assert self.limits is not None
+        budget = self.limits.budget
+        self.ring_bytes -= len(frame)
+        budget.used -= len(frame)
+
+    def _miss(self, kind: int) -> None:
+        """Counts an event that went before anybody has read it."""
+        assert self.limits is not None
+        self.limits.budget.stats.dropped[CLASS_NAMES[kind]] += 1
 
     def sweep(self, now: float) -> None:
         """Lets go of events that are older than the ring's age; called about once a second."""
         if self.limits is None or not self.ring or now - self.mark_time < self.limits.age:
             return
         self._settle()
-        while self.ring and self.ring[0][0] <= self.mark_seq and self._evict_oldest(self.ring):
-            pass
+        while self.ring and self.ring[0][0] <= self.mark_seq:
+            if not self._evict_oldest(self.ring):
+                if not self.ended or self.buffer is not None:
+                    break
+                # Its client has had all this time to come back for the reply, and its other requests wait for it.
+                self._miss(REPLY)
+                self._evict(self.ring, self.ring[0][1])
         self.mark_seq, self.mark_time = self.seq, now
+
+    def slim(self) -> None:
+        """Keeps as much as there is room for in the process."""
+        if self.ring:
+            self._settle()
+            self._trim()
+
+    def forget(self) -> None:
+        """Keeps nothing any more: nobody can come back to it."""
+        if self.limits is not None:
+            budget = self.limits.budget
+            budget.used -= self.ring_bytes
+            self.ring_bytes = 0
+            self.ring = self.limits = None
 
     def holds(self, after: int) -> bool:
         """Whether everything that came after event number `after` is still here."""

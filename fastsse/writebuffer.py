@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Protocol
 
+from fastsse.budget import Budget
 from fastsse.errors import CloseReason
 
 REPLY, NOTICE, PROGRESS, CHANGED, LOG = 0, 1, 2, 3, 4
@@ -39,13 +40,13 @@ class WriteBuffer:
     """Frames in order. `paused` is set by the connection while its transport is above its high water."""
 
     __slots__ = (
-        "coalesced",
-        "dropped",
+        "budget",
         "ending",
         "frames",
         "holes",
         "limit",
         "logs",
+        "lost",
         "outlet",
         "overflowed",
         "paused",
@@ -53,9 +54,10 @@ class WriteBuffer:
         "size",
     )
 
-    def __init__(self, outlet: Outlet, limit: int) -> None:
+    def __init__(self, outlet: Outlet, limit: int, budget: Budget) -> None:
         self.outlet = outlet
         self.limit = limit
+        self.budget = budget
         self.frames: list[bytes] = []
         self.size = 0
         self.paused = False
@@ -64,8 +66,7 @@ class WriteBuffer:
         self.places: dict[object, int] | None = None  # key of a waiting progress or change → index in frames
         self.holes = 0  # emptied places in frames
         self.logs = 0
-        self.dropped = 0
-        self.coalesced = 0
+        self.lost = 0  # frames that came when it was full
 
     @property
     def refuses(self) -> bool:
@@ -75,24 +76,31 @@ class WriteBuffer:
     def push(self, frame: bytes, kind: int = NOTICE, key: object = None) -> None:
         """Admits a frame; it may take away an older one with the same key. Sets `overflowed` past the limit."""
         if self.ending is not None or self.overflowed:
+            self.lost += 1
             return
         if self.paused and kind >= PROGRESS and not self._admit(frame, kind, key):
             return
-        if self.size and self.size + len(frame) > self.limit:
+        size = len(frame)
+        if self.size and self.size + size > self.limit:
             self.overflowed = True
+            self.lost += 1
             self.outlet.wake()
             return
         if not self.frames:
             self.outlet.wake()
         self.frames.append(frame)
-        self.size += len(frame)
+        self.size += size
+        budget = self.budget
+        budget.used += size
+        if budget.used > budget.limit:
+            budget.exceeded()
 
     def _admit(self, frame: bytes, kind: int, key: object) -> bool:
         """For a reader that is behind: False when the frame is left out."""
         if kind == LOG:
             self.logs += 1
             if self.logs > LOGS_WAITING:
-                self.dropped += 1
+                self.budget.stats.dropped[CLASS_NAMES[kind]] += 1
                 return False
             return True
         if key is None:
@@ -102,10 +110,12 @@ class WriteBuffer:
         place = self.places.get((kind, key))
         if place is not None:
             # The newest goes to the end, not into the old place: a client resumes from the last id it has seen.
-            self.size -= len(self.frames[place])
+            size = len(self.frames[place])
+            self.size -= size
+            self.budget.used -= size
             self.frames[place] = b""
             self.holes += 1
-            self.coalesced += 1
+            self.budget.stats.coalesced[CLASS_NAMES[kind]] += 1
             if self.holes * 2 > len(self.frames):
                 self._close_up()
         self.places[(kind, key)] = len(self.frames)
@@ -125,6 +135,7 @@ class WriteBuffer:
     def take(self) -> list[bytes]:
         """Everything that waits, in order; the buffer is empty afterwards."""
         frames, self.frames = self.frames, []
+        self.budget.used -= self.size
         self.size = 0
         if self.places is not None or self.logs:
             self.places = None
@@ -133,6 +144,11 @@ class WriteBuffer:
             self.holes = 0
             return [frame for frame in frames if frame]
         return frames
+
+    def discard(self) -> int:
+        """Nobody will take what waits; how many frames were never taken. Admits nothing afterwards."""
+        self.overflowed = True
+        return len(self.take()) + self.lost
 
     def end(self, reason: CloseReason) -> None:
         """Nothing comes after what waits now; the connection ends the response when that is written."""

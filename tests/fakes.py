@@ -9,6 +9,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 from fastsse._framing import Head
+from fastsse.budget import Budget
 from fastsse.config import Config
 from fastsse.decision import Reply
 from fastsse.endpoint import Endpoint
@@ -24,7 +25,8 @@ from fastsse.stream import RingLimits
 from fastsse.writebuffer import WriteBuffer
 
 MODERN = "2026-07-28"
-RING = RingLimits(bytes=10_000, events=100, age=60.0)
+BUDGET = Budget(1 << 40, Stats(0.0))
+RING = RingLimits(bytes=10_000, events=100, age=60.0, budget=BUDGET)
 CLOCKS = Clocks(init=60.0, lost=30.0, stream_lost=120.0, idle=1800.0)
 
 
@@ -95,8 +97,12 @@ class Outlet:
         return None
 
 
-def buffer(limit: int = 1_000_000, paused: bool = False) -> WriteBuffer:
-    made = WriteBuffer(Outlet(), limit)
+def budget(limit: int = 1 << 40) -> Budget:
+    return Budget(limit, Stats(0.0))
+
+
+def buffer(limit: int = 1_000_000, paused: bool = False, budget: Budget = BUDGET) -> WriteBuffer:
+    made = WriteBuffer(Outlet(), limit, budget)
     made.paused = paused
     return made
 
@@ -182,6 +188,9 @@ class Gauges:
     def pending(self) -> int:
         return 0
 
+    def held(self) -> int:
+        return 0
+
     def check_room(self) -> None:
         if self.streams_left <= 0:
             raise RequestRefused(503, "too_many_streams", "Too many event streams", setting="max_streams")
@@ -209,7 +218,7 @@ class Place:
         self.config = Config(**settings)
         self.catalog = FakeCatalog()
         config = self.config
-        ring = RingLimits(config.ring_bytes, config.ring_events, config.ring_age)
+        ring = RingLimits(config.ring_bytes, config.ring_events, config.ring_age, budget())
         self.table = table(capacity=capacity, ring=ring)
         self.gauges = Gauges()
         self.now = 100.0

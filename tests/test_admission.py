@@ -10,7 +10,6 @@ from fakes import ABROAD, HERE, MODERN, Peer, Place, enveloped, head, message, m
 from fastsse.admission import Admission, Busy, client_of, network
 from fastsse.config import Config
 from fastsse.decision import Call, Listen, Reply
-from fastsse.overload import Overload
 
 HELLO = message(
     "initialize",
@@ -169,45 +168,3 @@ def test_limits_that_are_off() -> None:
     for _ in range(5000):
         admission.open(ABROAD, None, 1.0)
         admission.request(ABROAD, b"id", None, 1, 1.0)
-
-
-# --- when there is too much to do
-
-
-def lagging(overload: Overload, *lags: float, each: int = 10) -> bool:
-    """Ticks that come so late, with so many requests before each; whether nothing new is taken then."""
-    for lag in lags:
-        overload.tick(lag, overload.requests + each)
-    return overload.busy is not None
-
-
-@pytest.mark.requirement("D-shedding")
-def test_a_loop_that_is_late_again_and_again_is_overloaded_until_it_is_not() -> None:
-    overload = Overload(Config(shed_lag=1.0))
-    assert not lagging(overload, 1.5, 1.5)
-    assert lagging(overload, 1.5)
-    assert lagging(overload, 0.9, 0.6, each=0), "it has to be late by less than half"
-    assert not lagging(overload, 0.4)
-    assert not lagging(overload, 1.5, 1.5)
-
-
-def test_a_loop_that_was_late_once_is_not_overloaded() -> None:
-    overload = Overload(Config(shed_lag=1.0))
-    for _ in range(10):
-        assert not lagging(overload, 30.0, 0.0)
-
-
-def test_one_slow_function_after_the_other_is_no_load() -> None:
-    overload = Overload(Config(shed_lag=1.0))
-    assert not lagging(overload, *[5.0] * 10, each=1)
-    assert lagging(overload, *[5.0] * 3, each=2)
-
-
-def test_shedding_can_be_off() -> None:
-    assert not lagging(Overload(Config(shed_lag=0.0)), *[100.0] * 10)
-
-
-def test_a_change_is_told_once() -> None:
-    overload = Overload(Config(shed_lag=1.0))
-    told = [overload.tick(lag, number * 10) for number, lag in enumerate([2, 2, 2, 2, 0, 0], 1)]
-    assert told == [False, False, True, False, True, False]

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import pytest
 
-from fakes import Clock, FakeCatalog, Gauges, Outlet, events
+from fakes import BUDGET, Clock, FakeCatalog, Gauges, Outlet, events
 from fakes import head as request_head
 from fastsse import jsonrpc
 from fastsse._framing import Message
@@ -58,7 +58,7 @@ class Line:
         self.buffer: WriteBuffer | None = None
 
     def begin_stream(self, stream: EventStream) -> None:
-        self.buffer = WriteBuffer(Outlet(), 1 << 20)
+        self.buffer = WriteBuffer(Outlet(), 1 << 20, BUDGET)
         stream.attach(self.buffer)
 
     def pending(self, context: Context) -> None:
@@ -227,7 +227,7 @@ def test_how_long_it_took_is_counted() -> None:
 
 
 def a_session() -> Session:
-    table = Table(1, 1, Clocks(60.0, 30.0, 120.0, 1800.0), RingLimits(1000, 10, 300.0), lambda: 1)
+    table = Table(1, 1, Clocks(60.0, 30.0, 120.0, 1800.0), RingLimits(1000, 10, 300.0, BUDGET), lambda: 1)
     session = table.open(False, 0.0)
     assert session is not None
     return session
@@ -513,7 +513,7 @@ def test_a_cancelled_call_comes_to_its_end(revision: Revision, begun: bool, kind
 def test_a_cancelled_call_on_the_pair_gets_no_answer() -> None:
     desk = Desk()
     desk.pair = EventStream(b"", None)
-    buffer = WriteBuffer(Outlet(), 1 << 20)
+    buffer = WriteBuffer(Outlet(), 1 << 20, BUDGET)
     desk.pair.attach(buffer)
     desk.does = lambda request: work(ASYNC, later(1, asyncio.Event()))
     desk.run()
@@ -690,7 +690,7 @@ def test_older_revisions_know_no_message_in_progress() -> None:
 def test_on_the_pair_a_result_keeps_its_distance_from_progress(pair: bool, spoke: bool, waits: bool) -> None:
     """TypeScript clients lose progress that comes back to back with its result (design §1)."""
     desk = Desk(progress_gap=0.005)
-    buffer = WriteBuffer(Outlet(), 1 << 20)
+    buffer = WriteBuffer(Outlet(), 1 << 20, BUDGET)
     if pair:
         desk.pair = EventStream(b"", None)
         desk.pair.attach(buffer)
@@ -715,7 +715,7 @@ def test_on_the_pair_a_result_keeps_its_distance_from_progress(pair: bool, spoke
 def test_a_result_that_is_late_anyway_waits_no_longer() -> None:
     desk = Desk(progress_gap=0.005)
     desk.pair = EventStream(b"", None)
-    buffer = WriteBuffer(Outlet(), 1 << 20)
+    buffer = WriteBuffer(Outlet(), 1 << 20, BUDGET)
     desk.pair.attach(buffer)
 
     async def run(context: Context) -> None:

@@ -14,7 +14,7 @@ import fastsse
 HOUSE = Path(fastsse.__file__).parent
 
 FLOORS = (
-    {"_framing", "config", "errors", "revisions", "sources", "stats"},
+    {"_framing", "budget", "config", "errors", "revisions", "sources", "stats"},
     {"http11", "jsonrpc", "responses"},
     {"handler", "questions", "rates", "session", "shards", "stream", "writebuffer"},
     {
@@ -30,6 +30,7 @@ FLOORS = (
 
 BESIDE = {
     # floor 0
+    "budget": {"stats"},
     "config": {"errors"},
     "sources": {"config", "errors"},
     "stats": {"errors"},

@@ -24,7 +24,7 @@ from fakes import MODERN, enveloped, message
 from fastsse.app import App
 from fastsse.connection import Connection
 from fastsse.context import Context
-from fastsse.errors import CloseReason
+from fastsse.errors import CloseReason, RequestRefused
 from stage import BOTH, Stage, call, modern, said
 from wire import Client, Reader, World, http
 
@@ -366,6 +366,7 @@ class Visited:
     """A member of a shard that is always due, and notes when it is visited."""
 
     deadline = 0.0
+    weight = 0
 
     def __init__(self, shard: int, seen: list[tuple[int, float]]) -> None:
         self.shard = shard
@@ -376,6 +377,8 @@ class Visited:
 
     def close(self, reason: object) -> None:
         """The server stops."""
+
+    def give_way(self, refused: RequestRefused) -> None: ...
 
 
 @contextlib.contextmanager
@@ -417,9 +420,12 @@ def test_a_machine_that_slept_catches_up_with_one_visit_each() -> None:
 def test_ticks_go_on_when_one_fails(caplog: pytest.LogCaptureFixture) -> None:
     class Broken:
         deadline = 0.0
+        weight = 0
 
         def tick(self, now: float) -> None:
             raise RuntimeError("broken member")
+
+        def give_way(self, refused: RequestRefused) -> None: ...
 
     with World(Stage().app, shards=4, keep_alive=5.0) as world:
         client = world.connect()

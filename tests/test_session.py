@@ -190,6 +190,22 @@ def test_a_finished_stream_that_was_read_grows_old() -> None:
     assert session.streams == {}
 
 
+@pytest.mark.requirement("D-unread-replies")
+def test_a_reply_on_a_finished_stream_that_nobody_comes_back_for_grows_old_too() -> None:
+    session = opened()
+    stream = session.open_stream()
+    stream.send(_framing.event(b"r" * 2 * RING.bytes), REPLY)
+    stream.end()
+    assert session.full
+    for now in range(200, 400):
+        session.accept(float(now))
+        assert not session.sweep(float(now))
+        if not session.streams:
+            break
+    assert RING.age < now - 200 <= 2 * RING.age + 2
+    assert not session.full
+
+
 def test_a_session_is_full_when_one_of_its_streams_is() -> None:
     session = opened()
     assert not session.full

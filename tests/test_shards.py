@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import CLOCKS, buffer, table
-from fastsse.errors import CloseReason
+from fastsse.errors import CloseReason, RequestRefused
 from fastsse.session import ENDED, Session
-from fastsse.shards import SLOT_MASK, Table
+from fastsse.shards import LOOKED_AT, SLOT_MASK, Table
 
 
 def fill(made: Table, number: int, pair: bool = False) -> list[Session]:
@@ -107,6 +107,55 @@ def test_in_a_full_table_the_session_that_was_lost_longest_ago_gives_way() -> No
     assert [session.state == ENDED for session in sessions] == [False, True, False]
 
 
+@pytest.mark.requirement("D-full-table")
+def test_in_a_full_table_sessions_that_were_never_used_give_way_first() -> None:
+    made = table(capacity=4)
+    used, new, newer, lost = fill(made, 4)
+    used.accept(101.0)
+    reader = buffer()
+    lost.standing().attach(reader)
+    lost.attached()
+    lost.standing().detach(reader, 102.0)
+    newer.touched = 104.0
+    assert made.open(False, 106.0) is not None
+    assert [one.state == ENDED for one in (used, new, newer, lost)] == [False, True, False, False]
+    assert made.open(False, 106.0) is not None
+    assert [one.state == ENDED for one in (used, newer, lost)] == [False, False, True]
+    assert made.open(False, 106.0) is None, "the others are in use"
+    assert made.open(False, 109.0) is not None
+    assert [one.state == ENDED for one in (used, newer)] == [False, True]
+
+
+@pytest.mark.requirement("D-full-table")
+def test_in_a_full_table_a_session_without_a_stream_gives_way_when_it_has_been_silent() -> None:
+    made = table(capacity=4)
+    sessions = fill(made, 4)
+    for session in sessions:
+        session.accept(101.0)
+    busy, talking, _silent, streams = sessions
+
+    class Call:
+        def cancel(self, reason: str) -> None: ...
+
+    busy.calls = {b"1": Call()}
+    streams.standing().attach(buffer())
+    streams.attached()
+    talking.accept(120.0)
+    assert made.open(False, 130.0) is None, "each was heard of within session_lost"
+    assert made.open(False, 131.0) is not None
+    assert [one.state == ENDED for one in sessions] == [False, False, True, False]
+
+
+def test_a_newcomer_does_not_look_at_everybody_in_a_full_table() -> None:
+    made = table(shards=4, capacity=4 * LOOKED_AT)
+    for session in fill(made, 4 * LOOKED_AT):
+        session.accept(200.0)
+    made.free.clear()
+    order = list(made.detached)
+    assert made.open(False, 210.0) is None
+    assert list(made.detached) == order[LOOKED_AT:] + order[:LOOKED_AT]
+
+
 def test_after_everybody_has_left_nothing_is_left() -> None:
     made = table(shards=4, capacity=8)
     free = len(made.free)
@@ -115,11 +164,13 @@ def test_after_everybody_has_left_nothing_is_left() -> None:
         session.standing().attach(reader)
         session.standing().detach(reader, 100.0)
         made.end(session, CloseReason.CLIENT_CLOSED)
-    assert (made.count, made.detached, made.ids(), len(made.free)) == (0, {}, [], free)
+    assert (made.count, list(made.detached), made.ids(), len(made.free)) == (0, [], [], free)
     assert not any(shard.audience for shard in made.shards)
 
 
 class Member:
+    weight = 0
+
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
         self.ticks: list[float] = []
@@ -127,6 +178,8 @@ class Member:
     def tick(self, now: float) -> None:
         self.ticks.append(now)
         self.deadline = now + 10
+
+    def give_way(self, refused: RequestRefused) -> None: ...
 
 
 def test_connections_join_one_shard_after_the_other_and_are_ticked_when_due() -> None:

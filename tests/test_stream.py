@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fakes import buffer, events
+from fakes import BUDGET, budget, buffer, events
 from fastsse import _framing
 from fastsse.errors import CloseReason
 from fastsse.stream import Event, EventStream, RingLimits
@@ -18,7 +18,7 @@ def frame(text: str, size: int = 0) -> bytes:
 
 
 def stream(bytes: int = 10_000, count: int = 100, age: float = 60.0) -> EventStream:
-    return EventStream(b"7-", RingLimits(bytes, count, age))
+    return EventStream(b"7-", RingLimits(bytes, count, age, BUDGET))
 
 
 def data(waiting: WriteBuffer) -> list[str]:
@@ -170,6 +170,53 @@ def test_a_reply_that_meets_the_end_of_a_connection_is_unread() -> None:
     open.detach(reader, 5.0)
     assert not open.read
     assert data(connect(open, after=0)) == ["result"]
+
+
+def counted(bytes: int = 10_000, most: int = 1 << 40) -> EventStream:
+    """A stream with a budget of its own."""
+    return EventStream(b"7-", RingLimits(bytes, 100, 60.0, budget(most)))
+
+
+@pytest.mark.requirement("D-process-bytes")
+def test_what_a_ring_keeps_is_in_the_budget() -> None:
+    open = counted(1000)
+    assert open.limits is not None
+    shared = open.limits.budget
+    connect(open)
+    for number in range(50):
+        open.send(frame(f"{number}", 100))
+        assert shared.used >= open.ring_bytes
+    assert open.buffer is not None
+    open.buffer.take()
+    assert 0 < open.ring_bytes == open.limits.budget.used <= 1000
+    open.forget()
+    assert shared.used == open.ring_bytes == 0
+    open.send(frame("nobody"), REPLY)
+    assert shared.used == 0
+
+
+def test_an_event_that_goes_before_it_was_read_is_counted() -> None:
+    open = counted(1000)
+    assert open.limits is not None
+    reader = connect(open)
+    open.send(frame("read", 100))
+    reader.take()
+    open.detach(reader, 5.0)
+    for number in range(20):
+        open.send(frame(f"{number}", 100), LOG if number % 2 else NOTICE)
+    kept = len(open.ring or ())
+    assert sum(open.limits.budget.stats.dropped.values()) == 20 - kept
+    assert set(open.limits.budget.stats.dropped) == {"log", "notice"}
+
+
+def test_an_event_for_a_ring_full_of_unread_replies_is_counted() -> None:
+    open = counted(100)
+    assert open.limits is not None
+    open.send(frame("a", 200), REPLY)
+    open.send(frame("b"), CHANGED)
+    assert open.limits.budget.stats.dropped == {"changed": 1}
+    open.send(frame("c"), REPLY)
+    assert [seq for seq, _, _ in open.ring or ()] == [1, 2]
 
 
 def test_an_ended_stream_can_still_be_fetched() -> None:

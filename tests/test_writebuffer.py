@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakes import Outlet, buffer
+from fakes import Outlet, budget, buffer
 from fastsse.errors import CloseReason
 from fastsse.writebuffer import CHANGED, LOG, LOGS_WAITING, NOTICE, PROGRESS, REPLY, WriteBuffer
 
@@ -43,7 +43,7 @@ def test_past_its_limit_it_refuses_and_says_so() -> None:
 
 
 def test_what_waits_for_a_reader_that_is_behind_is_thinned_out_by_class() -> None:
-    waiting = buffer(paused=True)
+    waiting = buffer(paused=True, budget=budget())
     waiting.push(b"p1", PROGRESS, b"token")
     waiting.push(b"r1", REPLY)
     waiting.push(b"c1", CHANGED, "tools")
@@ -52,7 +52,7 @@ def test_what_waits_for_a_reader_that_is_behind_is_thinned_out_by_class() -> Non
     waiting.push(b"c2", CHANGED, "tools")
     waiting.push(b"n1", NOTICE)
     waiting.push(b"r2", REPLY)
-    assert waiting.coalesced == 2
+    assert waiting.budget.stats.coalesced == {"progress": 1, "changed": 1}
     assert waiting.take() == [b"r1", b"p2", b"q1", b"c2", b"n1", b"r2"]
 
 
@@ -64,10 +64,10 @@ def test_one_key_in_two_classes_is_two_keys() -> None:
 
 
 def test_logs_beyond_a_screenful_are_left_out_and_counted() -> None:
-    waiting = buffer(paused=True)
+    waiting = buffer(paused=True, budget=budget())
     for number in range(LOGS_WAITING + 5):
         waiting.push(b"%d" % number, LOG)
-    assert waiting.dropped == 5
+    assert waiting.budget.stats.dropped == {"log": 5}
     assert waiting.take() == [b"%d" % number for number in range(LOGS_WAITING)]
     waiting.push(b"again", LOG)
     assert waiting.take() == [b"again"]
@@ -112,15 +112,17 @@ pushes = st.lists(
 
 @given(pushes, st.booleans(), st.integers(20, 200))
 def test_any_pushes(pushes: list[tuple[int, int | None, int]], paused: bool, limit: int) -> None:
-    waiting = buffer(limit, paused)
+    waiting = buffer(limit, paused, budget())
+    stats = waiting.budget.stats
     frames = []
     for number, (kind, key, length) in enumerate(pushes):
         frame = (b"%d." % number).ljust(length, b".")
         frames.append(frame)
         waiting.push(frame, kind, key)
-        assert waiting.size == sum(map(len, waiting.frames))
+        assert waiting.size == waiting.budget.used == sum(map(len, waiting.frames))
         assert waiting.size <= limit or len([frame for frame in waiting.frames if frame]) == 1
     left = waiting.take()
+    assert waiting.budget.used == 0
     assert left == sorted(left, key=frames.index)
     if not waiting.overflowed:
         kept = {frame for frame, (kind, key, _) in zip(frames, pushes, strict=True) if kind in (REPLY, NOTICE)}
@@ -130,4 +132,4 @@ def test_any_pushes(pushes: list[tuple[int, int | None, int]], paused: bool, lim
             if kind in (PROGRESS, CHANGED)
         }
         assert kept | set(newest.values()) <= set(left)
-        assert len(left) + waiting.dropped + waiting.coalesced == len(frames)
+        assert len(left) + stats.dropped["log"] + sum(stats.coalesced.values()) == len(frames)

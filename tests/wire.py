@@ -189,11 +189,9 @@ class Loop:
 class Transport:
     """One end of a connection: `writes` is what was given to `write`, `received` what the peer took of it.
 
-    A peer with `takes = False` takes nothing; `take` lets it have some. Water marks are asyncio's. Stricter than real
+    A peer with `takes = False` takes nothing; `take` lets it have some. Stricter than real
     ones: a write after the end, of nothing, or of anything but exact bytes is an error of the test.
     """
-
-    HIGH, LOW = 64 * 1024, 16 * 1024
 
     def __init__(self, loop: Loop, protocol: Any, peer: Any) -> None:
         self.loop = loop
@@ -203,6 +201,7 @@ class Transport:
         self.received = bytearray()
         self.held = bytearray()
         self.takes = True
+        self.high, self.low = 64 * 1024, 16 * 1024  # asyncio's
         self.reading = True
         self.closing = False
         self.ended = False  # the server sends no more
@@ -221,9 +220,12 @@ class Transport:
         self.held += data
         if self.takes:
             self.take()
-        if len(self.held) > self.HIGH and not self.full:
+        if len(self.held) > self.high and not self.full:
             self.full = True
             self.protocol.pause_writing()
+
+    def set_write_buffer_limits(self, high: int) -> None:
+        self.high, self.low = high, high // 4
 
     def can_write_eof(self) -> bool:
         return True
@@ -266,7 +268,7 @@ class Transport:
         count = len(self.held) if count is None else count
         self.received += self.held[:count]
         del self.held[:count]
-        if self.full and len(self.held) <= self.LOW:
+        if self.full and len(self.held) <= self.low:
             self.full = False
             self.protocol.resume_writing()
         if self.closing and not self.held:
@@ -542,11 +544,12 @@ class World:
             "audience": sum(len(shard.audience) for shard in shards),
             "sessions": sum(session is not None for shard in shards for session in shard.slots),
             "counted sessions": server.table.count,
-            "lost sessions": len(server.table.detached),
+            "waiting sessions": len(server.table.detached) + len(server.table.fresh),
             "streams": sum(server.stats.streams_open.values()),
             "calls": len(server.dispatch.running),
             "timers": len(self.loop.timers),
             "threads": len(self.loop.jobs),
+            "bytes": server.budget.used,
         }
 
     def stop(self) -> int:

@@ -40,4 +40,5 @@ cdef class Message:
     cdef bytes _params, _body
     cdef Py_ssize_t _start, _end
 
+cpdef Py_ssize_t depth(bytes body)
 cpdef Message scan_call(bytes body)

@@ -885,7 +885,27 @@ cpdef Head scan(bytes data, Py_ssize_t start=0):
 
 
 # --- messages
-#
+
+
+cpdef Py_ssize_t depth(bytes body):
+    """How deep arrays and objects are nested in a JSON text, at most; of what is not JSON, never less than a reader may follow."""
+    cdef const unsigned char* at = <const unsigned char*>PyBytes_AS_STRING(body)
+    cdef const unsigned char* end = at + len(body)
+    cdef Py_ssize_t now = 0, most = 0
+    while at < end:
+        if at[0] == c'"':
+            at += 1
+            while at < end and at[0] != c'"':
+                at += 2 if at[0] == c"\\" else 1
+        elif at[0] == c"[" or at[0] == c"{":
+            now += 1
+            most = max(most, now)
+        elif at[0] == c"]" or at[0] == c"}":
+            now -= 1
+        at += 1
+    return most
+
+
 # `scan_call` declines (None) or agrees with msgspec in every field; what is unusual goes to `jsonrpc`, which asks msgspec.
 
 # Nesting that `scan_call` follows; what is deeper is left to msgspec, which has a limit of its own.

@@ -145,6 +145,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         "waiting and kept for all clients together: write buffers, replay rings, requests on their way; whoever holds "
         "most gives way", "Redis client-output-buffer-limit 256 MB, maxmemory-clients", 64 * KIB, 1024 * 1024 * MIB,
     )] = 256 * MIB
+    max_depth: Annotated[int, Setting(
+        "How large", "levels of arrays and objects in one request body", "PHP json_decode 512", "", 2, 900,
+    )] = 512
     max_head: Annotated[int, _size(
         "request line and headers together", "nginx large_client_header_buffers 4 x 8 KiB", KIB, 16 * MIB,
     )] = 32 * KIB
@@ -171,6 +174,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     stall_timeout: Annotated[float, _clock(
         "a peer that takes none of its waiting bytes is closed", "NATS write_deadline 10 s",
     )] = 10.0
+    peer_timeout: Annotated[float, _clock(
+        "a peer whose machine answers nothing any more is given up (TCP_USER_TIMEOUT and keep-alive; Linux); 0 = off",
+        "gRPC keepalive_timeout 20 s, three times that for phones", 0, DAY,
+    )] = 60.0
     shed_lag: Annotated[float, _clock(
         "the event loop runs this late, again and again: no new sessions, streams and calls until it does not; 0 = off",
         "Fastify under-pressure maxEventLoopDelay 1000 ms", 0,

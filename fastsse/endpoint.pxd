@@ -16,7 +16,7 @@ cdef class Endpoint:
     cdef public Table table
     cdef public Stats stats
     cdef public Guard guard
-    cdef public Py_ssize_t max_body
+    cdef public Py_ssize_t max_body, max_depth
     cdef public str public
     cdef public bytes prefix
     cdef public Handshake rules

@@ -13,7 +13,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from fastsse import docs, errors, events, jsonrpc, pages
-from fastsse._framing import Head, Message, error
+from fastsse._framing import Head, Message, depth, error
 from fastsse.admission import Admission, Busy, Peer
 from fastsse.config import Config
 from fastsse.decision import HTML, PROMETHEUS, Accepts, Batch, Decision, Reply, accepts, wants_events
@@ -91,6 +91,7 @@ class Endpoint:
         self.guard = guard
         self.gauges = gauges
         self.max_body = max_body
+        self.max_depth = config.max_depth
         self.public = (config.public_url or "").rstrip("/")
         self.prefix = urlsplit(self.public).path.rstrip("/").encode()
         rules = Handshake(config, catalog)
@@ -179,6 +180,19 @@ class Endpoint:
                 want="Content-Type: application/json",
             )
 
+    def _check_depth(self, body: bytes) -> None:
+        """The same limit on every interpreter, and below that of each: what readers recurse into is no larger."""
+        found = depth(body)
+        if found > self.max_depth:
+            raise errors.RequestRefused(
+                400,
+                "json_depth",
+                "Invalid request: JSON is nested too deeply",
+                saw=found,
+                want=f"at most {self.max_depth} levels",
+                setting="max_depth",
+            )
+
     def _check_events(self, head: Head) -> None:
         self.gauges.check_room()
         self.admission.check()
@@ -251,6 +265,8 @@ class Endpoint:
 
     def body(self, head: Head, body: bytes, peer: Peer, now: float) -> Decision:
         """What the message in the body leads to. Raises RequestRefused and McpError (both become replies)."""
+        if len(body) > self.max_depth:
+            self._check_depth(body)
         if self._routes[head.path] == MESSAGE:
             return self._message(head, body, peer, now)
         accept = head.accept

@@ -56,6 +56,9 @@ FAREWELL = 0.5
 ACCEPTS = 16
 """Connections that asyncio accepts in one turn: what it calls backlog. Out of files, it logs as many errors."""
 
+PROBES = 3
+"""TCP keep-alive probes that a peer may leave unanswered; one may get lost."""
+
 COLLAPSING = ("/list_changed", "/updated")
 
 
@@ -424,6 +427,7 @@ def _listen(config: Config) -> tuple[list[socket.socket], bool]:
                 f"host is {config.host!r}, which is no address of this machine: {error.strerror or error}"
             ) from None
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _give_up_dead_peers(sock, config.peer_timeout)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         try:
@@ -440,6 +444,18 @@ def _listen(config: Config) -> tuple[list[socket.socket], bool]:
         port = sock.getsockname()[1]
         found.append(sock)
     return found, all(ip_address(sock.getsockname()[0]).is_loopback for sock in found)
+
+
+def _give_up_dead_peers(sock: socket.socket, seconds: float) -> None:
+    """Sets what accepted sockets inherit: silent peers are probed from half of that time on, and unacknowledged bytes
+    wait no longer than probes do (TCP_USER_TIMEOUT = idle + count * interval, RFC 5482)."""
+    if not seconds or not hasattr(socket, "TCP_USER_TIMEOUT"):
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, round(seconds / 2)))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, round(seconds / 2 / PROBES)))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, PROBES)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(seconds * 1000))
 
 
 def _cannot_bind(error: OSError, host: str, port: int) -> str:

@@ -57,6 +57,14 @@ def result(id: bytes, value: bytes) -> bytes:
 _result = result  # by another name where a parameter hides it
 
 
+def depth(body: bytes) -> int:
+    now = most = 0
+    for piece in re.findall(rb'"(?:[^"\\]|\\.)*"?|[\[\]{}]', body, re.DOTALL):
+        now += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(piece, 0)
+        most = max(most, now)
+    return most
+
+
 def error(id: bytes | None, value: bytes) -> bytes:
     known = b"" if id is None else b',"id":' + id
     return b'{"jsonrpc":"2.0"%b,"error":%b}' % (known, value)

@@ -373,6 +373,7 @@ def nested(depth: int, kind: str) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["array", "object"])
+@pytest.mark.requirement("D-depth")
 @pytest.mark.parametrize("depth", [1000, 100_000, 600_000])
 @pytest.mark.parametrize(
     "where",
@@ -392,16 +393,26 @@ def nested(depth: int, kind: str) -> bytes:
 )
 def test_deep_nesting(peer: Peer, where: bytes, depth: int, kind: str) -> None:
     answer = peer.ask("POST", "/mcp", where.replace(b"%b", nested(depth, kind)))
-    assert answer.status in (200, 202, 400)
-    if answer.body and depth > 1000:  # a thousand is too deep for some interpreters only
-        assert "error" in answer.json or answer.json["result"]["isError"]
+    assert (answer.status, answer.json["error"]["code"]) == (400, -32600)
+    data = answer.json["error"]["data"]
+    assert (data["setting"], data["want"]) == ("max_depth", "at most 512 levels")
+    assert depth <= data["saw"] <= depth + 4
+
+
+@pytest.mark.parametrize("kind", ["array", "object"])
+def test_nesting_that_is_allowed_is_read_on_every_interpreter(peer: Peer, kind: str) -> None:
+    body = b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x":%b}}' % nested(510, kind)
+    assert peer.ask("POST", "/mcp", body).json["result"] == {}
+    body = call("echo", text="[" * 100_000)
+    assert said(peer.ask("POST", "/mcp", body)) == "[" * 100_000
+    tool = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"text":%b}}}'
+    assert peer.ask("POST", "/mcp", tool % nested(509, kind)).json["result"]["isError"]
 
 
 def test_deep_nesting_in_a_batch(peer: Peer) -> None:
     body = b"[" + call("echo", 1, text="x") + b"," + nested(100_000, "array") + b"]"
     answer = peer.ask("POST", "/mcp", body, mcp_protocol_version="2025-03-26")
-    assert answer.status in (200, 400)
-    assert b"error" in answer.body
+    assert (answer.status, answer.json["error"]["data"]["setting"]) == (400, "max_depth")
 
 
 # --- size

@@ -41,6 +41,7 @@ session_ids = (
     )
 )
 notifications = texts | st.builds(oracle.notification, texts, texts.map(lambda text: b"{" + text + b"}"))
+nested = st.lists(st.sampled_from([b"[", b"]", b"{", b"}", b'"', b"\\", b'\\"', b"a"]), max_size=60).map(b"".join)
 
 ARGUMENTS: dict[str, st.SearchStrategy[tuple[Any, ...]]] = {
     "event": st.tuples(texts, labels, labels, retries) | st.tuples(texts),
@@ -51,6 +52,7 @@ ARGUMENTS: dict[str, st.SearchStrategy[tuple[Any, ...]]] = {
     "error": st.tuples(optional, texts),
     "notification": st.tuples(texts, optional) | st.tuples(texts),
     "request": st.tuples(texts, texts, optional) | st.tuples(texts, texts),
+    "depth": st.tuples(nested),
     "tag": st.tuples(notifications, texts),
     "response": st.tuples(texts, texts),
     "result_response": st.tuples(texts, texts, texts),

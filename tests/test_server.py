@@ -25,6 +25,7 @@ from fastsse.app import App
 from fastsse.connection import Connection
 from fastsse.context import Context
 from fastsse.errors import CloseReason, RequestRefused
+from real import port, served
 from stage import BOTH, Stage, call, modern, said
 from wire import Client, Reader, World, http
 
@@ -665,3 +666,22 @@ def test_out_of_files_is_not_the_end(loop: str) -> None:
                 assert answer is None or answer.status == 200
         assert server.ask(server.connect(), "GET", "/ready").status == 200
         assert server.call(first, "limit") == "120"
+
+
+@pytest.mark.requirement("D-dead-peers")
+@pytest.mark.parametrize(("seconds", "set"), [(60.0, [1, 30, 10, 3, 60_000]), (7.0, [1, 4, 1, 3, 7000]), (0.0, [0])])
+def test_accepted_sockets_give_up_peers_whose_machine_is_gone(seconds: float, set: list[int]) -> None:
+    """What the listening socket was told is inherited: to accept costs no further system call."""
+    with served(Stage().app, peer_timeout=seconds) as server:
+        client = socket.create_connection(("127.0.0.1", port(server)), 10.0)
+        client.sendall(http("GET", "/ready"))
+        assert client.recv(65536).startswith(b"HTTP/1.1 200")
+        (connection,) = server._connections()
+        assert connection.transport is not None
+        accepted = connection.transport.get_extra_info("socket")
+        found = [accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)]
+        options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+        if seconds:
+            found += [accepted.getsockopt(socket.IPPROTO_TCP, option) for option in options]
+        assert found == set
+        client.close()

@@ -12,6 +12,7 @@ cpdef bytes result_response(bytes head, bytes id, bytes result)
 cpdef bytes result_event(bytes id, bytes result, bytes name, bytes event_id=*)
 cpdef long long place(bytes session_id)
 cpdef bint equal(bytes a, bytes b)
+cpdef bytes part(bytes data, Py_ssize_t start, Py_ssize_t end)
 cpdef bytes text(object piece)
 
 cdef class Head:

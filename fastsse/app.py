@@ -21,7 +21,7 @@ from fastsse.offer import Function, Offer, Options
 from fastsse.prompts import Completion, Prompt, PromptOptions, encode_completion, read_completing
 from fastsse.resources import Resource, ResourceOptions
 from fastsse.revisions import R5
-from fastsse.tools import Tool, ToolOptions
+from fastsse.tools import Calls, Tool, ToolOptions
 
 if TYPE_CHECKING:
     from fastsse.handler import Answer, ParamHeader, Publisher, Request, Work
@@ -91,7 +91,7 @@ class App:
         self.page_size = page_size
         self.cache_hint: tuple[int, str] = (cache_ttl_ms, cache_scope)
         self.epoch = 0
-        self._answers: dict[str, Callable[[Request], Answer | Work]] = {}  # of tools; the one look-up of a call
+        self._calls = Calls(self._answer)
         self._tools: dict[str, Tool] = {}
         self._resources: dict[str, Resource] = {}
         self._templates: dict[str, Resource] = {}
@@ -119,12 +119,12 @@ class App:
         """Offers `function` as a tool. Raises ConfigError when it cannot be one or its name is taken."""
         tool = Tool(function, **options)
         self._add(self._tools, tool, "tools")
-        self._answers[tool.key] = tool.answer
+        self._calls.answers[tool.key] = tool.answer
 
     def remove_tool(self, name: str) -> None:
         """Takes a tool away; running calls end normally. Raises KeyError for an unknown name."""
         del self._tools[name]
-        del self._answers[name]
+        del self._calls.answers[name]
         self._changed("tools")
 
     def resource(self, uri: str, /, **options: Unpack[ResourceOptions]) -> Callable[[F], F]:
@@ -237,15 +237,14 @@ class App:
 
     # --- Handler
 
-    def handle(self, request: Request) -> Answer | Work:
+    @property
+    def handle(self) -> Callable[[Request], Answer | Work]:
         """Answers a request or gives back the work that will. Raises McpError for a JSON-RPC error."""
+        return self._calls.handle
+
+    def _answer(self, request: Request) -> Answer | Work:
         if request.method == "tools/call":
-            answer = self._answers.get(request.name)
-            if answer is None:
-                if not self.serves(request.method):
-                    raise MethodNotFound(request.method)
-                raise InvalidParams(f"Unknown tool: {request.name}")
-            return answer(request)
+            raise InvalidParams(f"Unknown tool: {request.name}")
         if request.method in MEMBERS:
             return self._pages.page(request.method, request.cursor or None, request.revision)
         if request.method == "completion/complete":

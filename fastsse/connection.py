@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from fastsse import _framing
 from fastsse.decision import Batch, Call, Decision, Listen, Reply
-from fastsse.endpoint import CALLS
 from fastsse.errors import INTERNAL_ERROR, CloseReason, McpError, RequestRefused
 from fastsse.http11 import Requests
 from fastsse.responses import CONTINUE, JSON, Heads
@@ -391,7 +390,7 @@ class Connection:
         head = self.head
         extra = b"" if head is None or head.origin is None else home.endpoint.extra(head)
         self._write(_framing.response(home.heads.of(call.status, type, extra, self.persistence), body))
-        home.stats.responded(CALLS, call.status)
+        home.stats.answered(call.status)
         self._answered(now)
 
     def _batch(self, batch: Batch, now: float) -> None:

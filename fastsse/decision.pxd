@@ -1,3 +1,5 @@
+cimport cython
+
 from fastsse.handler cimport Request
 from fastsse.stream cimport EventStream
 
@@ -7,9 +9,17 @@ cdef class Reply:
     cdef public bint close
     cdef public object reason
 
+cdef class Era:
+    cdef public str name
+    cdef public bint modern
+    cdef public dict era_status
+
+    cpdef bytes reply(self, Request request, object answer)
+
+@cython.freelist(16)
 cdef class Call:
     cdef public Request request
-    cdef public object era
+    cdef public Era era
     cdef public bint sse, sse_first, failed
     cdef public EventStream stream
     cdef public Reply accepted

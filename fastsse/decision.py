@@ -9,7 +9,7 @@ Listen     the response is an event stream from its first byte
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from fastsse import _framing
 from fastsse.responses import EVENTS, JSON
@@ -56,32 +56,35 @@ ACCEPTED = Reply(202, b"", NOTHING)
 """A notification or response was taken (all revisions from 2025-03-26)."""
 
 
-class Era(Protocol):
+class Era:
     """How one era says things; what `dispatch` needs of it."""
 
-    name: str
-    modern: bool  # closing the response cancels; questions end the round
-    era_status: dict[int, int]
+    __slots__ = ("era_status", "modern", "name")
+
+    def __init__(self, name: str, modern: bool, era_status: dict[int, int]) -> None:
+        self.name = name
+        self.modern = modern  # closing the response cancels; questions end the round
+        self.era_status = era_status
 
     def reply(self, request: Request, answer: Answer) -> bytes:
         """The encoded JSON-RPC response."""
-        ...
+        raise NotImplementedError
 
     def failure(self, request: Request, error: McpError) -> bytes:
         """The encoded JSON-RPC error response."""
-        ...
+        raise NotImplementedError
 
     def status(self, error: McpError) -> int:
         """The HTTP status of such an error, as long as no stream has begun."""
-        ...
+        raise NotImplementedError
 
     def open_stream(self, call: Call) -> EventStream:
         """The stream on which this call's answer travels, once it has become one."""
-        ...
+        raise NotImplementedError
 
     def input_required(self, request: Request, open: dict[str, Question], answered: dict[str, object]) -> bytes:
         """The encoded response that asks the client (2026-07-28)."""
-        ...
+        raise NotImplementedError
 
 
 class Call:

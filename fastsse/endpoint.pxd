@@ -2,6 +2,7 @@ from fastsse cimport _framing, jsonrpc
 cimport cython
 
 from fastsse._framing cimport Head, Message
+from fastsse.decision cimport Accepts
 from fastsse.handshake cimport Handshake
 from fastsse.httpsse cimport HttpSse
 from fastsse.jsonrpc cimport Meta
@@ -10,6 +11,8 @@ from fastsse.shards cimport Table
 from fastsse.stateless cimport Stateless
 from fastsse.stats cimport Stats
 from fastsse.streamable cimport Streamable
+
+cdef bytes PATH
 
 cdef class Endpoint:
     cdef public object config, catalog, gauges, admission, gate
@@ -24,9 +27,12 @@ cdef class Endpoint:
     cdef public Streamable streamable
     cdef public Stateless stateless
     cdef public dict _accepts, _routes
+    cdef public bytes _accept
+    cdef public Accepts _reads
 
     cpdef head(self, Head head, object peer, double now)
     cpdef _check_body(self, Head head)
+    @cython.locals(reads=Accepts, message=Message)
     cpdef body(self, Head head, bytes body, object peer, double now)
     @cython.locals(meta=Meta)
     cpdef bint _is_modern(self, Head head, Message message)

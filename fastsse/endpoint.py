@@ -43,8 +43,7 @@ ROUTES = {
 }
 NAMES: dict[int | None, str] = {route: path.decode() for path, route in ROUTES.items() if path != b"/messages"}
 MODERN_NAMES = frozenset(name.encode() for name in MODERN)
-CALLS = NAMES[MCP]
-"""The route of every call that is answered on its own connection."""
+PATH = b"/mcp"
 ALLOWED = {MCP: b"GET, HEAD, POST, DELETE, OPTIONS", MESSAGE: b"POST, OPTIONS"}
 READING = b"GET, HEAD, OPTIONS"
 FORWARDING = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via")
@@ -103,6 +102,8 @@ class Endpoint:
         self.gate: Admission | None = None  # whom requests have to ask; usually nobody
         self.set_busy(None)
         self._accepts: dict[bytes | None, Accepts] = {}
+        self._accept: bytes | None = None  # the Accept that was there last
+        self._reads = accepts(None)
         self._routes = dict(ROUTES)
         for path, route in ROUTES.items():
             self._routes[path + b"/"] = route
@@ -267,14 +268,17 @@ class Endpoint:
         """What the message in the body leads to. Raises RequestRefused and McpError (both become replies)."""
         if len(body) > self.max_depth:
             self._check_depth(body)
-        if self._routes[head.path] == MESSAGE:
+        if head.path != PATH and self._routes[head.path] == MESSAGE:
             return self._message(head, body, peer, now)
         accept = head.accept
-        reads = self._accepts.get(accept)
-        if reads is None:
-            reads = accepts(accept)
-            if len(self._accepts) < KEPT:
+        reads = self._reads
+        if accept != self._accept:  # most have the same
+            found = self._accepts.get(accept)
+            reads = accepts(accept) if found is None else found
+            if found is None and len(self._accepts) < KEPT:
                 self._accepts[accept] = reads
+            self._accept = accept
+            self._reads = reads
         if not body.startswith(b"{") and body.lstrip()[:1] == b"[":
             if _modern(head.protocol_version):
                 raise errors.RequestRefused(400, "array", "Invalid request: one message per POST", want="a JSON object")

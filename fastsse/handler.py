@@ -32,14 +32,15 @@ class Request:
     )  # fmt: skip
 
     def __init__(self, message: Message, name: str, revision: Revision, session: Session | None, head: Head) -> None:
-        assert message.id is not None
-        assert message.method is not None
+        # Not `message`: compiled, the attribute has a type and the parameter none.
         self._message = message
-        self.id = message.id
-        self.method = message.method
+        assert self._message.id is not None
+        assert self._message.method is not None
+        self.id = self._message.id
+        self.method = self._message.method
         self.name = name
-        self.arguments = message.arguments
-        self.meta: Meta | None = message.meta
+        self.arguments = self._message.arguments
+        self.meta: Meta | None = self._message.meta
         self.revision = revision
         self.session = session
         self.head = head

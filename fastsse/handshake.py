@@ -13,7 +13,7 @@ from typing import Any
 from fastsse import _framing, errors, jsonrpc
 from fastsse._framing import Message
 from fastsse.config import Config
-from fastsse.decision import Call
+from fastsse.decision import Call, Era
 from fastsse.handler import Answer, Catalog, Request, Result
 from fastsse.questions import Question
 from fastsse.revisions import HANDSHAKE, NEWEST_HANDSHAKE, Revision
@@ -27,14 +27,11 @@ NAMED = {"prompts/get": "name", "resources/read": "uri"}
 LISTS = frozenset(("tools/list", "resources/list", "resources/templates/list", "prompts/list"))
 
 
-class Handshake:
+class Handshake(Era):
     """The rules; holds what is offered and the encoded lists, no state of any client."""
 
-    name = "handshake"
-    modern = False
-    era_status = errors.LEGACY_STATUS
-
     def __init__(self, config: Config, catalog: Catalog) -> None:
+        super().__init__("handshake", False, errors.LEGACY_STATUS)
         self.config = config
         self.catalog = catalog
         self.lists: dict[tuple[str, str | None, str], bytes] = {}

@@ -1,5 +1,6 @@
 cimport cython
 
+from fastsse cimport _framing
 from fastsse._framing cimport Head, scan
 
 cdef class Requests:
@@ -19,5 +20,5 @@ cdef class Requests:
     @cython.locals(length=Py_ssize_t)
     cpdef bytes body(self)
     cpdef done(self)
-    @cython.locals(end=Py_ssize_t)
+    @cython.locals(at=Py_ssize_t, end=Py_ssize_t)
     cpdef bytes _declared(self, Py_ssize_t length)

@@ -14,6 +14,7 @@ from typing import Final
 
 import h11
 
+from fastsse import _framing
 from fastsse._framing import Head, scan
 from fastsse.errors import RequestRefused
 
@@ -211,11 +212,12 @@ class Requests:
             if length > self._max_body:
                 raise _too_large(length, self._max_body)
             data = self._data
-            end = self._at + length
-            held = data[self._at : end]
-            if len(held) == length:
+            at = self._at
+            end = at + length
+            if end <= len(data):
                 self._at = end
-                return held if isinstance(held, bytes) else bytes(held)
+                return _framing.part(data, at, end) if type(data) is bytes else bytes(data[at:end])
+            held = data[at:]
             self._parts = [bytes(held)]
             self._missing = length - len(held)
             self._data = b""

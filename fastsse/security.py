@@ -72,6 +72,7 @@ class Guard:
         self.allowed_origins = frozenset(entry.lower().rstrip("/") for entry in config.allowed_origins)
         self.any_host = "*" in self.allowed_hosts or not (loopback or self.allowed_hosts or self.public_host)
         self.any_origin = "*" in self.allowed_origins
+        self._last: bytes | None = b"\n"  # the Host that passed last
         self._hosts: dict[bytes | None, bool] = {}
         self._origins: dict[tuple[bytes, bytes | None], bytes] = {}
 
@@ -97,6 +98,8 @@ class Guard:
 
     def check_host(self, host: bytes | None) -> None:
         """Raises RequestRefused 403 for a Host that is not ours."""
+        if host == self._last:  # a connection repeats itself, and most have the same
+            return
         verdict = self._hosts.get(host)
         if verdict is None:
             verdict = self._accepts_host("" if host is None else host.decode("latin-1"))
@@ -111,6 +114,7 @@ class Guard:
                 want=self.hosts,
                 setting="--allowed-host (FASTSSE_ALLOWED_HOSTS), or --public-url behind a proxy",
             )
+        self._last = host
 
     def _accepts_host(self, value: str) -> bool:
         host, port = _split(value)

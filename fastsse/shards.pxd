@@ -4,6 +4,8 @@ cimport cython
 from fastsse.session cimport Clocks, Session
 from fastsse.stream cimport RingLimits
 
+cdef long long SLOT_BITS, SLOT_MASK
+
 cdef class Shard:
     cdef public int index
     cdef public list slots

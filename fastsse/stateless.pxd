@@ -2,11 +2,11 @@ from fastsse cimport _framing, jsonrpc
 cimport cython
 
 from fastsse._framing cimport Head, Message
-from fastsse.decision cimport Accepts
+from fastsse.decision cimport Accepts, Era
 from fastsse.handler cimport Request
 from fastsse.jsonrpc cimport Meta
 
-cdef class Stateless:
+cdef class Stateless(Era):
     cdef public object config, catalog, wall, check_room
     cdef public bytes key, tail, cache, no_cache
     cdef public dict server_info, lists

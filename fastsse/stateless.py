@@ -18,7 +18,7 @@ from typing import Any
 from fastsse import _framing, errors, jsonrpc
 from fastsse._framing import Head, Message
 from fastsse.config import Config
-from fastsse.decision import ACCEPTED, Accepts, Call, Decision, Listen, Reply, answer
+from fastsse.decision import ACCEPTED, Accepts, Call, Decision, Era, Listen, Reply, answer
 from fastsse.errors import McpError
 from fastsse.handler import Answer, Catalog, ParamHeader, Request, Result
 from fastsse.jsonrpc import ENVELOPE, UNSET, Meta
@@ -44,16 +44,13 @@ SENTINEL = b"=?base64?"
 SENTINEL_END = b"?="
 
 
-class Stateless:
+class Stateless(Era):
     """The rules. `wall()` gives seconds since 1970; `key` signs requestState."""
-
-    name = ERA
-    modern = True
-    era_status = errors.MODERN_STATUS
 
     def __init__(
         self, config: Config, catalog: Catalog, key: bytes, wall: Callable[[], float], check_room: Callable[[], None]
     ) -> None:
+        super().__init__(ERA, True, errors.MODERN_STATUS)
         self.config = config
         self.catalog = catalog
         self.key = key

@@ -18,6 +18,7 @@ BOUNDS: Final = (
     0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,  # OpenTelemetry's for MCP
 )  # fmt: skip
 """Upper bounds in seconds, inclusive."""
+_bounds = BOUNDS
 
 ERAS: Final = ("httpsse", "streamable", "stateless", "events")
 """Kinds of event streams; "events" is the plain stream of `GET /mcp`."""
@@ -44,7 +45,7 @@ class Histogram:
 
     def observe(self, seconds: float) -> None:
         place = 0
-        for bound in BOUNDS:  # most calls fall into the first: quicker than bisecting
+        for bound in _bounds:  # most calls fall into the first: quicker than bisecting
             if seconds <= bound:
                 break
             place += 1
@@ -87,7 +88,7 @@ class Stats:
     """
 
     __slots__ = (
-        "closed", "coalesced", "connections_open", "connections_opened", "dropped", "events", "loop_lag",
+        "_calls", "closed", "coalesced", "connections_open", "connections_opened", "dropped", "events", "loop_lag",
         "methods", "refused", "requests", "responses", "sessions_ended", "sessions_open", "sessions_opened",
         "started_at", "streams_open", "streams_opened",
     )  # fmt: skip
@@ -96,6 +97,7 @@ class Stats:
         self.started_at = started_at
         self.requests = 0
         self.responses = {route: [0] * 6 for route in ROUTES}
+        self._calls = self.responses["/mcp"]  # nearly all of them
         self.methods = {method: Calls() for method in METHODS}
         self.refused: defaultdict[str, int] = defaultdict(int)
         self.connections_opened = 0
@@ -118,3 +120,7 @@ class Stats:
     def responded(self, route: str, status: int) -> None:
         """Counts one response head of that route with that HTTP status."""
         (self.responses.get(route) or self.responses["other"])[status // 100] += 1
+
+    def answered(self, status: int) -> None:
+        """`responded` for a call on its own connection."""
+        self._calls[status // 100] += 1

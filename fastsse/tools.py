@@ -12,7 +12,7 @@ import logging
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from fastsse import content, given, jsonrpc, schema
+from fastsse import _framing, content, given, jsonrpc, schema
 from fastsse.content import Block, Json, ToolResult
 from fastsse.errors import AskError, ConfigError, McpError, ToolError
 from fastsse.handler import Answer, Request, Result, Work
@@ -28,8 +28,8 @@ log = logging.getLogger("fastsse.app")
 encode = jsonrpc.encode
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_./-]{1,64}")
-_HEAD: Final = b'{"content":[{"type":"text","text":'
-_TAIL: Final = b"}]}"
+_HEAD = b'{"content":[{"type":"text","text":'
+_TAIL = b"}]}"
 _BROKEN: Final = "the result is not what its output schema promises: {}"
 
 
@@ -43,6 +43,23 @@ class ToolOptions(Options, total=False):
     input_schema: dict[str, Any] | None
     output_schema: dict[str, Any] | bool | None
     headers: Mapping[str, str] | None
+
+
+class Calls:
+    """Answers `tools/call`, which is nearly every request; leaves everything else to `other`."""
+
+    __slots__ = ("answers", "other")
+
+    def __init__(self, other: Callable[[Request], Answer | Work]) -> None:
+        self.answers: dict[str, Callable[[Request], Answer | Work]] = {}
+        self.other = other
+
+    def handle(self, request: Request) -> Answer | Work:
+        if request.method == "tools/call":
+            answer = self.answers.get(request.name)
+            if answer is not None:
+                return answer(request)
+        return self.other(request)
 
 
 class Tool(Offer):
@@ -117,7 +134,7 @@ class Tool(Offer):
                 arguments = self._read_again(request)
             value = self._call(arguments)
             if type(value) is str and self._check is None:
-                return _HEAD + encode(value) + _TAIL
+                return _framing.join([_HEAD, encode(value), _TAIL])
             return self.encode(value, request)
         except Exception as error:
             return self._unless_awaitable(value, error, request)

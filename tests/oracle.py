@@ -115,6 +115,12 @@ def equal(a: bytes, b: bytes) -> bool:
     return hmac.compare_digest(a, b)
 
 
+def part(data: bytes, start: int, end: int) -> bytes:
+    if not 0 <= start <= end <= len(data):
+        raise ValueError("these bytes are not there")
+    return data[start:end]
+
+
 def text(piece: bytes | bytearray | memoryview) -> bytes:
     return bytes(memoryview(piece))
 

@@ -1,0 +1,21 @@
+cimport cython
+
+from fastsse cimport _framing
+from fastsse.handler cimport Request
+from fastsse.offer cimport Offer
+
+cdef bytes _HEAD, _TAIL
+
+cdef class Calls:
+    cdef public dict answers
+    cdef public object other
+
+    @cython.locals(answer=object)
+    cpdef handle(self, Request request)
+
+cdef class Tool(Offer):
+    cdef public object _again, _check, _decode, annotations, headers, input_schema, output_schema
+    cdef public bytes _close, _open
+    cdef public bint _wrapped
+
+    cpdef _now(self, Request request)

@@ -183,8 +183,12 @@ def greeting(app: Application, server: Server) -> str:
     """The start-up lines: who serves, where, and whom."""
     base = server.config.public_url or server.url
     if server.config.host in ("localhost", "0.0.0.0", "::"):  # what a browser on this machine can open
-        base = server.config.public_url or f"http://localhost:{server.url.rpartition(':')[2]}"
+        scheme, _, rest = server.url.partition("://")
+        base = server.config.public_url or f"{scheme}://localhost:{rest.rpartition(':')[2]}"
     doors = "  ".join(f"{base}{path}" for path in ("/mcp", "/sse", "/docs"))
+    kind, _, path = server.addresses[0].partition(":")
+    if kind == "unix" and not server.config.public_url:
+        doors += f"  (curl --unix-socket {path})"
     return (
         f"fastsse {__version__} serves {app.name} {app.version}\n"
         f"  listens on       {' and '.join(server.addresses)}\n"

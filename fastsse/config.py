@@ -68,7 +68,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """All settings of one server; `Config(port=0, ping=5)` validates at once and raises ConfigError."""
 
     host: Annotated[str, _listen(
-        "name or address to bind; localhost binds 127.0.0.1 and ::1", "MCP: local servers SHOULD bind to localhost",
+        "name or address to bind (localhost: 127.0.0.1 and ::1), unix:/path, fd:N for a socket that it inherits, or "
+        "systemd for those of its socket unit",
+        "MCP: local servers SHOULD bind to localhost; gunicorn --bind unix:/path and fd://N",
         aliases=("MCP_SSE_HOST",),
     )] = "localhost"
     port: Annotated[int, _listen(
@@ -298,7 +300,7 @@ def check(name: str, value: Any) -> Any:
         raise refusal(name, "(empty)" if value == "" else repr(value), "a text that is not empty")
     if name == "public_url":
         return _public_url(value)
-    return value.strip().removeprefix("[").removesuffix("]") if name == "host" else value
+    return _where(value.strip()) if name == "host" else value
 
 
 def _number(name: str, kind: type, value: Any) -> int | float:
@@ -311,6 +313,16 @@ def _number(name: str, kind: type, value: Any) -> int | float:
     if not low <= value <= high:  # also refuses nan
         raise refusal(name, repr(value), wanted)
     return float(value) if kind is float else int(value)
+
+
+def _where(text: str) -> str:
+    if text.startswith("unix:"):
+        if not text.removeprefix("unix:"):
+            raise refusal("host", repr(text), "unix:/path, with the path of the socket file")
+        return text
+    if text.startswith("fd:") and ":" not in text[3:] and not text[3:].isdecimal():  # fd::1 is an address
+        raise refusal("host", repr(text), "fd:N, with the number of the file descriptor")
+    return text.removeprefix("[").removesuffix("]")
 
 
 _HOST: Final = re.compile(r"(?:(?:\*\.)?[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?\.?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")

@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import gc
 import logging
 import os
 import secrets
 import signal
-import socket
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from email.utils import formatdate
-from ipaddress import ip_address
 from threading import get_ident
 from typing import Any, Protocol, cast
 
@@ -39,6 +36,7 @@ from fastsse.overload import Overload
 from fastsse.security import Guard
 from fastsse.session import Clocks
 from fastsse.shards import Audience, Table
+from fastsse.sockets import Listening, listen
 from fastsse.stateless import Listener
 from fastsse.stats import Stats
 from fastsse.stream import Event, RingLimits
@@ -55,9 +53,6 @@ FAREWELL = 0.5
 
 ACCEPTS = 16
 """Connections that asyncio accepts in one turn: what it calls backlog. Out of files, it logs as many errors."""
-
-PROBES = 3
-"""TCP keep-alive probes that a peer may leave unanswered; one may get lost."""
 
 COLLAPSING = ("/list_changed", "/updated")
 
@@ -106,6 +101,7 @@ class Server(Home):
         self._max_connections = max(files, 16)
         self._max_streams = config.max_streams or max(files - files // 8, 8)
         self._servers: list[asyncio.Server] = []
+        self._listening: list[Listening] = []
         self._dirty: list[Connection] = []
         self._spreading: deque[tuple[Event, int]] = deque()
         self._overload = Overload(config, budget)
@@ -122,11 +118,11 @@ class Server(Home):
         """Listens. Raises ConfigError when the address cannot be used."""
         loop = asyncio.get_running_loop()
         config = self.config
-        sockets, loopback = _listen(config)
+        listening = listen(config)
         async with contextlib.AsyncExitStack() as stack:
-            for sock in sockets:
-                stack.callback(sock.close)
-            self._admit(loopback)
+            for one in listening:
+                stack.callback(one.close)
+            self._admit(all(one.local for one in listening))
             threads = config.threads or min(32, (os.cpu_count() or 1) + 4)
             pool = ThreadPoolExecutor(threads, thread_name_prefix="fastsse")
             self.dispatch = Dispatch(self.app, config, self.stats, loop, pool, self.clock)
@@ -134,13 +130,15 @@ class Server(Home):
                 self.dispatch.lifespan = await stack.enter_async_context(self.app.lifespan(self.app))
             stack.callback(pool.shutdown, wait=False, cancel_futures=True)
             self._set_date()
-            for sock in sockets:
-                server = await loop.create_server(
-                    lambda: cast(asyncio.Protocol, Connection(self)), sock=sock, backlog=ACCEPTS
-                )
-                sock.listen(config.backlog)
+            for one in listening:
+                # asyncio's own create_unix_server would remove the socket file, which may be systemd's (from 3.13 on).
+                plain = not one.unix or isinstance(loop, asyncio.BaseEventLoop)
+                create: Callable[..., Any] = loop.create_server if plain else loop.create_unix_server
+                server = await create(lambda: cast(asyncio.Protocol, Connection(self)), sock=one.sock, backlog=ACCEPTS)
+                one.sock.listen(config.backlog)
                 self._servers.append(server)
-                self.addresses.append(_url(sock))
+            self._listening = listening
+            self.addresses = [one.address for one in listening]
             self.app.attach(self)
             self._due = self.clock() + 1 / config.shards
             self._tick = loop.call_later(1 / config.shards, self._sweep)
@@ -157,14 +155,16 @@ class Server(Home):
 
     @property
     def url(self) -> str:
-        """The first address, as a URL without path."""
-        return self.addresses[0]
+        """Where it can be reached on this machine, without a path; of a Unix socket, what goes through it."""
+        return self._listening[0].url
 
     async def stop(self) -> int:
         """Takes nobody new, ends streams, gives running calls `drain_timeout` seconds; returns how many were cut."""
         self.draining = True
         for server in self._servers:
             server.close()
+        for one in self._listening:
+            one.close()
         self._end_streams()
         cut = await self._drain()
         if self._tick is not None:
@@ -402,70 +402,6 @@ class Server(Home):
                 self._spreading.popleft()
         if self._spreading:
             self.dispatch.loop.call_soon(self._spread_on)
-
-
-def _url(sock: socket.socket) -> str:
-    host, port = sock.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _listen(config: Config) -> tuple[list[socket.socket], bool]:
-    """Listening sockets for the configured address, and whether all are loopback. Raises ConfigError: one sentence."""
-    hosts = ["127.0.0.1", "::1"] if config.host == "localhost" else [config.host]
-    found: list[socket.socket] = []
-    port = config.port
-    for host in hosts:
-        try:
-            family, kind, proto, _, address = socket.getaddrinfo(
-                host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-            )[0]
-            sock = socket.socket(family, kind, proto)
-        except OSError as error:
-            if found:
-                continue
-            raise ConfigError(
-                f"host is {config.host!r}, which is no address of this machine: {error.strerror or error}"
-            ) from None
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        _give_up_dead_peers(sock, config.peer_timeout)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        try:
-            sock.bind(address)
-            sock.listen(config.backlog)  # at once: of two servers that start together, both could bind
-        except OSError as error:
-            sock.close()
-            if found and error.errno == errno.EADDRNOTAVAIL:
-                continue  # no IPv6 on this machine
-            for other in found:
-                other.close()
-            raise ConfigError(_cannot_bind(error, host, port)) from None
-        sock.setblocking(False)
-        port = sock.getsockname()[1]
-        found.append(sock)
-    return found, all(ip_address(sock.getsockname()[0]).is_loopback for sock in found)
-
-
-def _give_up_dead_peers(sock: socket.socket, seconds: float) -> None:
-    """Sets what accepted sockets inherit: silent peers are probed from half of that time on, and unacknowledged bytes
-    wait no longer than probes do (TCP_USER_TIMEOUT = idle + count * interval, RFC 5482)."""
-    if not seconds or not hasattr(socket, "TCP_USER_TIMEOUT"):
-        return
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, round(seconds / 2)))
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, round(seconds / 2 / PROBES)))
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, PROBES)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(seconds * 1000))
-
-
-def _cannot_bind(error: OSError, host: str, port: int) -> str:
-    where = f"port {port} on {host}"
-    flag = "--port (FASTSSE_PORT, MCP_SSE_PORT)"
-    if error.errno == errno.EADDRINUSE:
-        return f"{where} is in use; stop what uses it, or choose another with {flag}"
-    if error.errno == errno.EACCES:
-        return f"{where} may not be used by this user; choose one above 1023 with {flag}"
-    return f"cannot listen on {host} port {port}: {error.strerror}; see --host and --port"
 
 
 @contextlib.asynccontextmanager

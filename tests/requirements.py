@@ -286,6 +286,9 @@ DESIGN = {
         D-sessionless | H | without a session: the header's version, or 2025-03-26
         D-mistakes | * | the guides' mistakes are not copied
     """,
+    "1 listening": """
+        D-sockets | * | beside addresses: a Unix socket, an inherited socket, the sockets of a systemd unit
+    """,
     "1 the command": """
         D-demo | * | without an argument: the demo app, with all that benchmarks and guides call
         D-target | * | module:app and path/file.py:app serve yours

@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parent.parent
 START = 30.0
@@ -57,6 +58,48 @@ def serving(*arguments: str, **environment: str) -> Iterator[str]:
             if process.poll() is None:
                 process.kill()
                 process.wait()
+
+
+class Started:
+    """A process of `python -m fastsse`, or of a script that runs a server, which has printed its start-up lines."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: IO[str]) -> None:
+        self.process = process
+        self.log = log
+
+    def printed(self) -> str:
+        self.log.seek(0)
+        return self.log.read()
+
+    def line(self, name: str) -> str:
+        """What stands behind this name in the start-up lines."""
+        return (
+            next(line for line in self.printed().splitlines() if line.startswith(f"  {name} ")).split(name)[1].strip()
+        )
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Its exit code after this signal."""
+        self.process.send_signal(number)
+        return self.process.wait(END)
+
+
+@contextmanager
+def started(*command: str, **options: Any) -> Iterator[Started]:
+    """A process that has printed where it listens; whatever becomes of it, it is gone behind the block."""
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **{"cwd": ROOT} | options)
+        found = Started(process, log)
+        try:
+            deadline = time.monotonic() + START
+            while "accepts origins" not in found.printed():
+                assert process.poll() is None, f"{command} ended with {process.returncode}:\n{found.printed()}"
+                assert time.monotonic() < deadline, f"{command} has not started after {START} s:\n{found.printed()}"
+                time.sleep(0.02)
+            yield found
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
 
 
 def healthy(base: str) -> bool:

@@ -21,7 +21,7 @@ FLOORS = (
         "admission", "decision", "docs", "endpoint", "events", "handshake", "httpsse", "overload", "pages", "security",
         "stateless", "streamable",
     },
-    {"connection", "context", "dispatch", "server"},
+    {"connection", "context", "dispatch", "server", "sockets"},
     {
         "__init__", "__main__", "app", "content", "demo", "given", "listing", "offer", "prompts", "reload", "resources",
         "schema", "signature", "target", "tools",
@@ -53,7 +53,7 @@ BESIDE = {
     # floor 4
     "connection": {"context", "dispatch"},
     "dispatch": {"context"},
-    "server": {"connection", "dispatch"},
+    "server": {"connection", "dispatch", "sockets"},
     # floor 5
     "__init__": {"app", "content"},
     "__main__": {"__init__", "reload", "target"},

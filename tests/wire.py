@@ -21,6 +21,7 @@ from unittest import mock
 from fakes import Clock, events
 from fastsse.config import Config
 from fastsse.server import Application, Server
+from fastsse.sockets import Listening
 
 T = TypeVar("T")
 
@@ -517,9 +518,9 @@ class World:
         self.clients: list[Client] = []
         self.server = Server(app, Config(**{"shards": 2, "max_sessions": 64} | settings))
         self.server.clock = self.clock
-        listener = mock.Mock(spec=["close", "getsockname", "listen"])
-        listener.getsockname.return_value = ("127.0.0.1", 3002)
-        with mock.patch("fastsse.server._listen", return_value=([listener], True)):
+        sock = mock.Mock(spec=["close", "family", "getsockname", "listen"])
+        sock.getsockname.return_value = ("127.0.0.1", 3002)
+        with mock.patch("fastsse.server.listen", return_value=[Listening(sock)]):
             self.loop.finish(self.server.start())
         self.at_start = self.figures()
         self.stopped = False

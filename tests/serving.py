@@ -63,7 +63,7 @@ def serving(*arguments: str, **environment: str) -> Iterator[str]:
 class Started:
     """A process of `python -m fastsse`, or of a script that runs a server, which has printed its start-up lines."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: IO[str]) -> None:
+    def __init__(self, process: subprocess.Popen[Any], log: IO[str]) -> None:
         self.process = process
         self.log = log
 

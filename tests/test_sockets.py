@@ -100,7 +100,8 @@ def test_through_a_unix_socket_everybody_is_local(app: App, tmp_path: Path) -> N
     with served(app, host=f"unix:{path}") as server:
         connection = Unix(path)
         connection.request("GET", "/sse")
-        session = connection.getresponse().readline() and server.table.ids()[0].decode()
+        assert connection.getresponse().readline() == b"event: endpoint\n"
+        session = server.table.ids()[0].decode()
         pages = Unix(path)
         pages.request("GET", "/sessions")
         assert json.loads(pages.getresponse().read())["sessions"] == [session]
@@ -182,7 +183,7 @@ def test_the_command_serves_a_unix_socket(tmp_path: Path) -> None:
         assert server.line("doors").endswith(f"http://localhost/docs  (curl --unix-socket {path})")
         curl = shutil.which("curl")
         if curl is not None:
-            command = [curl, "--silent", "--max-time", "10", "--unix-socket", path, "http://localhost/health"]
+            command = [curl, "--silent", "--max-time", "10", "--unix-socket", str(path), "http://localhost/health"]
             told = subprocess.run(command, capture_output=True, check=True, timeout=WAIT).stdout
             assert json.loads(told)["status"] == "healthy"
         connection = Unix(path)

@@ -257,6 +257,25 @@ cpdef bytes result(bytes id, bytes value):
     return whole
 
 
+cpdef bytes wrapped_result(bytes id, bytes opening, bytes value, bytes closing):
+    """`result(id, ...)` of the object `value` with its braces replaced: by `opening` and `closing`. ValueError: it is no object."""
+    cdef Py_ssize_t inner = len(value) - 2
+    cdef const char* text = PyBytes_AS_STRING(value)
+    if inner < 0 or text[0] != c"{" or text[inner + 1] != c"}":
+        raise ValueError("a result to wrap is an object")
+    cdef bytes whole = room(result_size(id, opening) + inner + len(closing))
+    cdef char* to = PyBytes_AS_STRING(whole)
+    to = put_text(to, JSON_OPEN)
+    to = put_text(to, JSON_ID)
+    to = put_bytes(to, id)
+    to = put_text(to, JSON_RESULT)
+    to = put_bytes(to, opening)
+    to = put(to, text + 1, inner)
+    to = put_bytes(to, closing)
+    put_text(to, "}")
+    return whole
+
+
 cpdef bytes error(bytes id, bytes value):
     """`{"jsonrpc":"2.0","id":<id>,"error":<value>}`; no `id` member when the id of what failed is not known."""
     cdef Py_ssize_t size = strlen(JSON_OPEN) + strlen(JSON_ERROR) + len(value) + 1
@@ -992,6 +1011,24 @@ cdef inline const unsigned char* past_blanks(const unsigned char* at, const unsi
     return at
 
 
+@cython.overflowcheck(False)
+cdef inline const unsigned char* past_ordinary(const unsigned char* at, const unsigned char* end) noexcept:
+    """Behind eights of bytes that are ASCII, and neither control characters nor quotes nor backslashes."""
+    cdef uint64_t word, quotes, slashes
+    while end - at >= 8:
+        memcpy(&word, at, 8)
+        quotes = word ^ <uint64_t>0x2222222222222222
+        slashes = word ^ <uint64_t>0x5C5C5C5C5C5C5C5C
+        # The high bit of a byte is set in what is above ASCII, was below SP, or has become zero; borrows only make more of it.
+        if (
+            word | (word - <uint64_t>0x2020202020202020)
+            | (quotes - <uint64_t>0x0101010101010101) | (slashes - <uint64_t>0x0101010101010101)
+        ) & <uint64_t>0x8080808080808080:
+            break
+        at += 8
+    return at
+
+
 cdef inline const unsigned char* past_plain_string(const unsigned char* at, const unsigned char* end) noexcept:
     """Behind the closing quote of a string of printable ASCII without escapes, `at` being behind the opening one; NULL for any other."""
     while at < end and at[0] != c'"':
@@ -1008,6 +1045,7 @@ cdef inline bint is_hex_digit(unsigned char digit) noexcept:
 cdef const unsigned char* past_string(const unsigned char* at, const unsigned char* end) noexcept:
     """The same for any string that is JSON; NULL also for what is not ASCII and for halves of surrogate pairs."""
     cdef int i
+    at = past_ordinary(at, end)
     while at < end and at[0] != c'"':
         if at[0] < 0x20 or at[0] > 0x7F:
             return NULL

@@ -1,6 +1,8 @@
 from fastsse cimport _framing
 from fastsse._framing cimport Message
 
+cdef dict _metas
+
 cdef class Meta:
     cdef public bytes progress_token, version
     cdef public dict capabilities

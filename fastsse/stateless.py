@@ -39,7 +39,10 @@ KINDS = {
     "resourcesListChanged": "notifications/resources/list_changed",
 }
 TOOLS_CALL = b"tools/call"
+KEPT = 1000
+"""Pages and tool names that are kept until what is offered changes."""
 COMPLETE = b'{"resultType":"complete"'
+COMPLETE_MORE = COMPLETE + b","
 SENTINEL = b"=?base64?"
 SENTINEL_END = b"?="
 
@@ -62,6 +65,7 @@ class Stateless(Era):
         self.cache = b',"ttlMs":%d,"cacheScope":"%b"' % (ttl, scope.encode())
         self.no_cache = b',"ttlMs":0,"cacheScope":"private"'
         self.lists: dict[tuple[str, str | None], bytes] = {}
+        self.plain: set[str] = set()
         self.epoch = -1
 
     # --- the ladder
@@ -112,17 +116,21 @@ class Stateless(Era):
                 f"Unsupported protocol version: {requested[:40]}",
                 {"supported": list(MODERN), "requested": requested},
             )
+        if meta.log_level is not UNSET:
+            _check_level(meta.log_level)
 
     def _request(self, head: Head, message: Message, id: bytes, accepts: Accepts) -> Decision:
         method = message.method
         meta: Meta = message.meta
         assert method is not None
-        name = ""
+        name = message.name or ""
+        if method == "tools/call" and name in self._plain_tools():  # nearly every request
+            self._name_header(head, name)
+            return self._call(head, message, name, accepts)
         field = NAMED.get(method)
         if field is not None:
-            found = message.name if field == "name" else message.uri
-            if found is not None:
-                name = found
+            name = (message.name if field == "name" else message.uri) or ""
+            if name:
                 self._name_header(head, name)
         if method in REMOVED or not (
             method in ("server/discover", "subscriptions/listen") or self.catalog.serves(method)
@@ -136,10 +144,8 @@ class Stateless(Era):
             mirrored = self.catalog.param_headers(name)
             if mirrored:
                 self._param_headers(head, mirrored, message.arguments)
-        capabilities = meta.capabilities
-        assert capabilities is not None
-        if meta.log_level is not UNSET:
-            _check_level(meta.log_level)
+            elif len(self.plain) < KEPT and not self.catalog.required_capabilities(method, name):
+                self.plain.add(name)
         if method == "subscriptions/listen":
             return self._listen(message, id, accepts)
         if method == "server/discover":
@@ -148,9 +154,19 @@ class Stateless(Era):
             page = self._listing(method, message.cursor)
             if page is not None:
                 return answer(_framing.result(id, page), accepts)
-        self._needs(method, name, capabilities)
+        self._needs(method, name, meta.capabilities or {})
+        return self._call(head, message, name, accepts)
+
+    def _plain_tools(self) -> set[str]:
+        """Names of tools that were called, mirror no argument and need nothing of the client."""
+        if self.epoch != self.catalog.epoch:
+            self._current()
+        return self.plain
+
+    def _call(self, head: Head, message: Message, name: str, accepts: Accepts) -> Call:
+        meta: Meta = message.meta
         request = Request(message, name, R5, None, head)
-        request.capabilities = capabilities
+        request.capabilities = meta.capabilities
         if message.request_state is not None or message.input_responses is not None:
             request.answers = self._answers(request, message)
         return Call(request, self, accepts.sse, accepts.sse_first)
@@ -212,13 +228,14 @@ class Stateless(Era):
             if body is None:
                 return None
             page = self._complete(method, body)
-            if len(self.lists) < 1000:
+            if len(self.lists) < KEPT:
                 self.lists[(method, cursor)] = page
         return page
 
     def _current(self) -> dict[tuple[str, str | None], bytes]:
         if self.epoch != self.catalog.epoch:
             self.lists.clear()
+            self.plain.clear()
             self.epoch = self.catalog.epoch
         return self.lists
 
@@ -271,7 +288,7 @@ class Stateless(Era):
         if request.method == "tools/call":
             if answer == b"{}":
                 return _framing.result(request.id, COMPLETE + self.tail)
-            return _framing.result(request.id, b'{"resultType":"complete",' + answer[1:-1] + self.tail)
+            return _framing.wrapped_result(request.id, COMPLETE_MORE, answer, self.tail)
         return _framing.result(request.id, self._complete(request.method, answer, None, hint))
 
     def failure(self, request: Request, error: errors.McpError) -> bytes:

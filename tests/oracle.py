@@ -65,6 +65,12 @@ def depth(body: bytes) -> int:
     return most
 
 
+def wrapped_result(id: bytes, opening: bytes, value: bytes, closing: bytes) -> bytes:
+    if len(value) < 2 or not value.startswith(b"{") or not value.endswith(b"}"):
+        raise ValueError("a result to wrap is an object")
+    return result(id, opening + value[1:-1] + closing)
+
+
 def error(id: bytes | None, value: bytes) -> bytes:
     known = b"" if id is None else b',"id":' + id
     return b'{"jsonrpc":"2.0"%b,"error":%b}' % (known, value)

@@ -54,6 +54,7 @@ ARGUMENTS: dict[str, st.SearchStrategy[tuple[Any, ...]]] = {
     "request": st.tuples(texts, texts, optional) | st.tuples(texts, texts),
     "depth": st.tuples(nested),
     "tag": st.tuples(notifications, texts),
+    "wrapped_result": st.tuples(texts, texts, texts | texts.map(lambda text: b"{" + text + b"}"), texts),
     "response": st.tuples(texts, texts),
     "result_response": st.tuples(texts, texts, texts),
     "result_event": st.tuples(texts, texts, labels, labels) | st.tuples(texts, texts, labels),

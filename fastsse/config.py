@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from ipaddress import ip_network
 from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
@@ -96,6 +97,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     allowed_origins: Annotated[tuple[str, ...], _who(
         "browser origins, scheme://host[:port], or * for any", "the guide's ALLOWED_ORIGINS",
         aliases=("ALLOWED_ORIGINS",),
+    )] = ()
+    trusted_proxies: Annotated[tuple[str, ...], _who(
+        "addresses and networks of proxies whose Forwarded or X-Forwarded-* headers are believed: unix for whoever "
+        "comes through a Unix socket", "nginx set_real_ip_from: nobody by default",
     )] = ()
     production: Annotated[bool, _who(
         "origins must be listed even on loopback, refusals are terse", "Express NODE_ENV=production",
@@ -293,7 +298,8 @@ def check(name: str, value: Any) -> Any:
     if kind == tuple[str, ...]:
         if isinstance(value, str) or not isinstance(value, Iterable):
             raise refusal(name, value, "a list of strings")
-        return tuple(dict.fromkeys((_host if name == "allowed_hosts" else _origin)(name, entry) for entry in value))
+        entries = {"allowed_hosts": _host, "trusted_proxies": _network}
+        return tuple(dict.fromkeys(entries.get(name, _origin)(name, entry) for entry in value))
     if value is None and kind == str | None:
         return None
     if not isinstance(value, str) or not value.strip():
@@ -344,6 +350,16 @@ def _origin(name: str, entry: object) -> str:
     if not separator or not re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme) or not _HOST.fullmatch(rest) or "*" in rest:
         raise refusal(name, repr(entry), "scheme://host[:port] as browsers send it in Origin, or *")
     return f"{scheme}://{rest.removesuffix({'http': ':80', 'https': ':443'}.get(scheme, ' '))}"
+
+
+def _network(name: str, entry: object) -> str:
+    text = entry.strip().lower() if isinstance(entry, str) else ""
+    if text == "unix":
+        return text
+    try:
+        return str(ip_network(text))
+    except ValueError:
+        raise refusal(name, repr(entry), "an address, a network as 10.0.0.0/8, or unix") from None
 
 
 def _public_url(value: str) -> str:

@@ -17,6 +17,7 @@ from fastsse._framing import Head, Message, depth, error
 from fastsse.admission import Admission, Busy, Peer
 from fastsse.config import Config
 from fastsse.decision import HTML, PROMETHEUS, Accepts, Batch, Decision, Reply, accepts, wants_events
+from fastsse.forwarded import Proxies
 from fastsse.handler import Catalog
 from fastsse.handshake import Handshake
 from fastsse.httpsse import HttpSse
@@ -46,7 +47,8 @@ MODERN_NAMES = frozenset(name.encode() for name in MODERN)
 PATH = b"/mcp"
 ALLOWED = {MCP: b"GET, HEAD, POST, DELETE, OPTIONS", MESSAGE: b"POST, OPTIONS"}
 READING = b"GET, HEAD, OPTIONS"
-FORWARDING = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via")
+FORWARDING = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip", b"via")
+"""One of these, whoever sends it, takes away what is for clients on this machine alone."""
 KEPT = 256
 """Accept headers whose meaning is kept; there are about a dozen clients."""
 
@@ -99,6 +101,7 @@ class Endpoint:
         self.stateless = Stateless(config, catalog, key, gauges.wall, gauges.check_room)
         self.rules = rules
         self.admission = Admission(config)
+        self.proxies = Proxies(config.trusted_proxies) if config.trusted_proxies else None
         self.gate: Admission | None = None  # whom requests have to ask; usually nobody
         self.set_busy(None)
         self._accepts: dict[bytes | None, Accepts] = {}
@@ -145,10 +148,10 @@ class Endpoint:
                 if method == b"HEAD":
                     return Reply(200, b"", b"text/event-stream")
                 self._check_events(head)
-                self.admission.open(peer, None, now)
+                self.admission.open(self.client(head, peer), None, now)
                 return self.httpsse.open(head, now)
             if route != MESSAGE:
-                return self._page(route, head, peer.local)
+                return self._page(route, head, peer)
         if method == b"DELETE" and route == MCP:
             return self.streamable.delete(head)
         raise errors.RequestRefused(
@@ -216,7 +219,7 @@ class Endpoint:
                     want="POST, or Mcp-Session-Id",
                 )
             self._check_events(head)
-            self.admission.open(peer, None, now)
+            self.admission.open(self.client(head, peer), None, now)
             return events.listen(head, self.catalog, pages.timestamp(self.gauges.wall()))
         self._check_events(head)
         return self.streamable.get(head, now)
@@ -227,9 +230,22 @@ class Endpoint:
         lines = self.guard.preflight(b"", head.get(b"access-control-request-headers"))
         return Reply(200, b"", b"", lines)
 
+    # --- who asks, and where
+
+    def client(self, head: Head, peer: Peer) -> Peer:
+        """Whose request it is: of what trusted proxies bring, that of whom they name. For limits and logs."""
+        return peer if self.proxies is None else self.proxies.client(head, peer)
+
+    def base(self, head: Head, peer: Peer) -> str:
+        """The URL under which the server is reached, without a path; `public_url` goes before all that is said."""
+        if self.public:
+            return self.public
+        scheme, host = (None, None) if self.proxies is None else self.proxies.base(head, peer)
+        return f"{scheme or 'http'}://{host or (head.host or b'localhost').decode('latin-1')}"
+
     # --- pages
 
-    def _page(self, route: int, head: Head, local: bool) -> Reply:
+    def _page(self, route: int, head: Head, peer: Peer) -> Reply:
         catalog = self.catalog
         wall = self.gauges.wall()
         tools = catalog.tools_summary()
@@ -242,7 +258,7 @@ class Endpoint:
             status, body = pages.ready(self.gauges.draining)
             return Reply(status, body)
         if route == SESSIONS:
-            full = self.guard.loopback and local and not any(head.get(name) is not None for name in FORWARDING)
+            full = self.guard.loopback and peer.local and not any(head.get(name) is not None for name in FORWARDING)
             ids = [id.decode() for id in self.table.ids()]
             return Reply(200, pages.sessions(self.table.count, ids, full))
         if route == METRICS:
@@ -258,8 +274,7 @@ class Endpoint:
                 held=self.gauges.held(),
             )
             return Reply(200, text, PROMETHEUS)
-        base = self.public or "http://" + (head.host or b"localhost").decode("latin-1")
-        page = docs.page(base, tools, name=catalog.name, version=catalog.version)
+        page = docs.page(self.base(head, peer), tools, name=catalog.name, version=catalog.version)
         return Reply(200, page, HTML, docs.EXTRA)
 
     # --- second step: the body
@@ -284,15 +299,15 @@ class Endpoint:
                 raise errors.RequestRefused(400, "array", "Invalid request: one message per POST", want="a JSON object")
             decision = self.streamable.post_array(head, body, now)
             if self.gate is not None and isinstance(decision, Batch) and decision.calls:
-                self._ask(head.session_id, peer, len(decision.calls), now)
+                self._ask(head, peer, len(decision.calls), now)
             return decision
         message = jsonrpc.decode(body)
         if self.gate is not None and message.method is not None and message.id is not None:
-            self._ask(head.session_id, peer, 1, now)
+            self._ask(head, peer, 1, now)
         if self._is_modern(head, message):
             return self.stateless.post(head, message, reads, now)
         if message.method == "initialize":
-            self.admission.open(peer, None, now)
+            self.admission.open(self.client(head, peer), None, now)
         return self.streamable.post(head, message, reads, now)
 
     def _is_modern(self, head: Head, message: Message) -> bool:
@@ -309,11 +324,11 @@ class Endpoint:
     def _lives(self, head: Head) -> bool:
         return head.session_id is not None and self.table.find(head.session_id) is not None
 
-    def _ask(self, id: bytes | None, peer: Peer, count: int, now: float) -> None:
+    def _ask(self, head: Head, peer: Peer, count: int, now: float) -> None:
         """Whether so many requests are served now. Raises RequestRefused."""
-        session = None if id is None else self.table.find(id)
+        session = None if head.session_id is None else self.table.find(head.session_id)
         principal = None if session is None else session.principal
-        self.admission.request(peer, None if session is None else session.id, principal, count, now)
+        self.admission.request(self.client(head, peer), None if session is None else session.id, principal, count, now)
 
     def _message(self, head: Head, body: bytes, peer: Peer, now: float) -> Decision:
         session = self.httpsse.find(head)
@@ -321,7 +336,7 @@ class Endpoint:
             raise errors.RequestRefused(400, "array", "Invalid request: one message per POST", want="a JSON object")
         message = jsonrpc.decode(body)
         if self.gate is not None and message.method is not None and message.id is not None:
-            self.admission.request(peer, session.id, session.principal, 1, now)
+            self.admission.request(self.client(head, peer), session.id, session.principal, 1, now)
         return self.httpsse.post(head, session, message, now)
 
     # --- what every answer carries, and refusals

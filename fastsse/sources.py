@@ -95,7 +95,9 @@ def unknown(environ: Mapping[str, str]) -> list[str]:
 
 def flag(name: str) -> str:
     """The command-line spelling; lists are given one entry at a time, so theirs is singular."""
-    return "--" + (name.removesuffix("s") if TYPES[name] == tuple[str, ...] else name).replace("_", "-")
+    if TYPES[name] == tuple[str, ...]:
+        name = re.sub("ies$", "y", name).removesuffix("s")
+    return "--" + name.replace("_", "-")
 
 
 def variable(name: str) -> str:

@@ -287,6 +287,7 @@ DESIGN = {
         D-mistakes | * | the guides' mistakes are not copied
     """,
     "1 listening": """
+        D-proxies | * | forwarded headers are believed from trusted proxies alone, and read from the right
         D-sockets | * | beside addresses: a Unix socket, an inherited socket, the sockets of a systemd unit
     """,
     "1 the command": """

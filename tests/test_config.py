@@ -136,7 +136,8 @@ def test_every_field_can_be_set_by_its_variable(name: str) -> None:
     elif kind in (int, float):
         text, value = "2", 2
     else:
-        text = "https://a.b" if name in ("public_url", "allowed_origins") else "sixteen-bytes-or-more.example"
+        forms = {"public_url": "https://a.b", "allowed_origins": "https://a.b", "trusted_proxies": "10.0.0.0/8"}
+        text = forms.get(name, "sixteen-bytes-or-more.example")
         value = (text,) if kind == tuple[str, ...] else text
     config, came = sources.load({}, {f"FASTSSE_{name.upper()}": text})
     assert getattr(config, name) == value

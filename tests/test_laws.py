@@ -18,8 +18,8 @@ FLOORS = (
     {"http11", "jsonrpc", "responses"},
     {"handler", "questions", "rates", "session", "shards", "stream", "writebuffer"},
     {
-        "admission", "decision", "docs", "endpoint", "events", "handshake", "httpsse", "overload", "pages", "security",
-        "stateless", "streamable",
+        "admission", "decision", "docs", "endpoint", "events", "forwarded", "handshake", "httpsse", "overload", "pages",
+        "security", "stateless", "streamable",
     },
     {"connection", "context", "dispatch", "server", "sockets"},
     {
@@ -41,10 +41,11 @@ BESIDE = {
     "stream": {"writebuffer"},
     # floor 3: the eras know `decision` and the rules that two of them share, never each other
     "endpoint": {
-        "admission", "decision", "docs", "events", "handshake", "httpsse", "pages", "security", "stateless",
-        "streamable",
+        "admission", "decision", "docs", "events", "forwarded", "handshake", "httpsse", "pages", "security",
+        "stateless", "streamable",
     },
     "events": {"decision"},
+    "forwarded": {"admission"},
     "handshake": {"decision"},
     "httpsse": {"decision", "handshake"},
     "overload": {"admission"},

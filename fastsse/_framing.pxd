@@ -24,6 +24,7 @@ cdef class Head:
     cdef readonly Py_ssize_t size
     cdef readonly int minor
     cdef readonly bint keep_alive, expect_continue
+    cdef public object principal
     cdef bint _maybe_repeated
     cdef bytes _data
     cdef Py_ssize_t _start, _end

@@ -2,6 +2,8 @@ from typing import Any, Final, Never, final
 
 from typing_extensions import Buffer
 
+from fastsse.principal import Principal
+
 LAST_CHUNK: Final[bytes]
 __pyx_capi__: Final[dict[str, object]]  # what other compiled rooms cimport
 
@@ -69,6 +71,7 @@ class Head:
     def last_event_id(self) -> bytes | None: ...
     @property
     def authorization(self) -> bytes | None: ...
+    principal: Principal | None
     def get(self, name: bytes) -> bytes | None: ...
     def all(self, name: bytes) -> list[bytes]: ...
     @staticmethod

@@ -666,7 +666,8 @@ cdef class Head:
 
     Names are lower case, values have no surrounding blanks, and a known field that is absent is None. `path` and `query` are the target
     cut at the first "?", after the authority if it has one; nothing is percent-decoded. `content_length` is 0 without a body and -1 for
-    a chunked one. `size` counts the bytes of the head with its empty line; 0 if h11 read it.
+    a chunked one. `size` counts the bytes of the head with its empty line; 0 if h11 read it. `principal` says who sent it: authentication
+    notes that here, and nothing else ever changes.
     """
 
     def __init__(self):

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from fastsse.config import Config
 from fastsse.errors import SERVER_ERROR, RequestRefused
+from fastsse.principal import Principal
 from fastsse.rates import Rate
 
 PAUSE = 1
@@ -75,7 +76,7 @@ class Admission:
         if self.busy is not None:
             raise self.busy.refusal()
 
-    def open(self, peer: Peer, principal: object | None, now: float) -> None:
+    def open(self, peer: Peer, principal: Principal | None, now: float) -> None:
         """A session is to be opened, or a stream without one. Raises RequestRefused 503 or 429."""
         self.check()
         if self.opening is not None:
@@ -83,7 +84,7 @@ class Admission:
             if client is not None:
                 _refuse(self.opening.take(client, now), "Too many sessions opened", self.opening, "open_rate")
 
-    def request(self, peer: Peer, session: bytes | None, principal: object | None, count: int, now: float) -> None:
+    def request(self, peer: Peer, session: bytes | None, principal: Principal | None, count: int, now: float) -> None:
         """So many requests are to be served. Raises RequestRefused 503 or 429."""
         self.check()
         if self.sessions is not None and session is not None:
@@ -96,10 +97,10 @@ class Admission:
                 _refuse(wait, "Too many requests from this client", self.clients, "client_rate")
 
 
-def client_of(peer: Peer, principal: object | None) -> str | None:
+def client_of(peer: Peer, principal: Principal | None) -> str | None:
     """Whose bucket it is; None for nobody's."""
     if principal is not None:
-        return f"principal {principal!r}"
+        return f"principal {principal.key}"
     address = peer.address()
     if peer.local or not address:
         return None

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fastsse.budget import Budget
     from fastsse.decision import Call
     from fastsse.handler import Request
+    from fastsse.principal import Principal
 
 
 class InputRequired(BaseException):
@@ -121,7 +122,7 @@ class Context:
         return self.request.capabilities or {}
 
     @property
-    def principal(self) -> object | None:
+    def principal(self) -> Principal | None:
         """Who asks; None without authentication."""
         return self.request.principal
 

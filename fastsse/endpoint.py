@@ -148,7 +148,7 @@ class Endpoint:
                 if method == b"HEAD":
                     return Reply(200, b"", b"text/event-stream")
                 self._check_events(head)
-                self.admission.open(self.client(head, peer), None, now)
+                self.admission.open(self.client(head, peer), head.principal, now)
                 return self.httpsse.open(head, now)
             if route != MESSAGE:
                 return self._page(route, head, peer)
@@ -219,7 +219,7 @@ class Endpoint:
                     want="POST, or Mcp-Session-Id",
                 )
             self._check_events(head)
-            self.admission.open(self.client(head, peer), None, now)
+            self.admission.open(self.client(head, peer), head.principal, now)
             return events.listen(head, self.catalog, pages.timestamp(self.gauges.wall()))
         self._check_events(head)
         return self.streamable.get(head, now)
@@ -307,7 +307,7 @@ class Endpoint:
         if self._is_modern(head, message):
             return self.stateless.post(head, message, reads, now)
         if message.method == "initialize":
-            self.admission.open(self.client(head, peer), None, now)
+            self.admission.open(self.client(head, peer), head.principal, now)
         return self.streamable.post(head, message, reads, now)
 
     def _is_modern(self, head: Head, message: Message) -> bool:
@@ -322,13 +322,13 @@ class Endpoint:
         return not (message.method == "initialize" or self._lives(head))
 
     def _lives(self, head: Head) -> bool:
-        return head.session_id is not None and self.table.find(head.session_id) is not None
+        return head.session_id is not None and self.table.find(head.session_id, head.principal) is not None
 
     def _ask(self, head: Head, peer: Peer, count: int, now: float) -> None:
         """Whether so many requests are served now. Raises RequestRefused."""
-        session = None if head.session_id is None else self.table.find(head.session_id)
-        principal = None if session is None else session.principal
-        self.admission.request(self.client(head, peer), None if session is None else session.id, principal, count, now)
+        session = None if head.session_id is None else self.table.find(head.session_id, head.principal)
+        client = self.client(head, peer)
+        self.admission.request(client, None if session is None else session.id, head.principal, count, now)
 
     def _message(self, head: Head, body: bytes, peer: Peer, now: float) -> Decision:
         session = self.httpsse.find(head)
@@ -336,7 +336,7 @@ class Endpoint:
             raise errors.RequestRefused(400, "array", "Invalid request: one message per POST", want="a JSON object")
         message = jsonrpc.decode(body)
         if self.gate is not None and message.method is not None and message.id is not None:
-            self.admission.request(self.client(head, peer), session.id, session.principal, 1, now)
+            self.admission.request(self.client(head, peer), session.id, head.principal, 1, now)
         return self.httpsse.post(head, session, message, now)
 
     # --- what every answer carries, and refusals

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from fastsse._framing import Head, Message
     from fastsse.jsonrpc import Meta
+    from fastsse.principal import Principal
     from fastsse.revisions import Revision
     from fastsse.session import Session
 
@@ -44,7 +45,7 @@ class Request:
         self.revision = revision
         self.session = session
         self.head = head
-        self.principal: object | None = None
+        self.principal: Principal | None = None
         self.capabilities: dict[str, Any] | None = None
         self.answers: dict[str, Any] | None = None
 

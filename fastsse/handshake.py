@@ -110,9 +110,9 @@ class Handshake(Era):
                 raise errors.MethodNotFound(method)
             name = ""
         request = Request(message, name, revision, session, head)
+        request.principal = head.principal
         if session is not None:
             request.capabilities = session.capabilities
-            request.principal = session.principal
         return request
 
     def listing(self, method: str, cursor: str | None, revision: Revision) -> bytes | None:

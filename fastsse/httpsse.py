@@ -40,6 +40,7 @@ class HttpSse:
         session = self.table.open(True, now)
         if session is None:
             raise full_table(self.table)
+        session.principal = head.principal
         session.stream = EventStream(session.id + b":", session.ring, session)
         session.ready = True
         frames = [self._endpoint(session, head)]
@@ -56,7 +57,7 @@ class HttpSse:
 
     def _resume(self, event_id: bytes, head: Head) -> Listen | None:
         id, colon, seq = event_id.partition(b":")
-        session = self.table.find(id) if colon and seq.isdigit() and len(seq) < 20 else None
+        session = self.table.find(id, head.principal) if colon and seq.isdigit() and len(seq) < 20 else None
         if session is None or not session.pair or session.stream is None or not session.stream.holds(int(seq)):
             return None
         session.attached()
@@ -67,7 +68,7 @@ class HttpSse:
         for part in head.query.split(b"&"):
             name, _, id = part.partition(b"=")
             if name in (b"sessionId", b"session_id"):
-                session = self.table.find(id if len(id) == 36 else _dashed(id))
+                session = self.table.find(id if len(id) == 36 else _dashed(id), head.principal)
                 if session is None or not session.pair:
                     raise errors.RequestRefused(
                         404,

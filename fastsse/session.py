@@ -21,6 +21,7 @@ from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
 from fastsse.errors import CloseReason
+from fastsse.principal import Principal
 from fastsse.revisions import NEWEST_HANDSHAKE, Revision
 from fastsse.stream import Event, EventStream, RingLimits
 
@@ -95,7 +96,7 @@ class Session:
         self.ready = False  # the client has said notifications/initialized, or sent a request after initialize
         self.revision: Revision = NEWEST_HANDSHAKE
         self.capabilities: dict[str, Any] | None = None
-        self.principal: object | None = None
+        self.principal: Principal | None = None
         self.log_level = LEVELS["info"]
         self.subscriptions: set[str] | None = None
         self.undeclared: frozenset[str] | None = None  # notifications that the handshake did not promise
@@ -114,6 +115,15 @@ class Session:
         if self.state == NEW:
             self.state = LIVE
             self.table.used(self)
+
+    def admits(self, principal: Principal | None) -> bool:
+        """Whether it belongs to this principal. What proves it may be new, and then counts if it lasts longer."""
+        mine = self.principal
+        if mine is None or principal is None or mine.key != principal.key:
+            return False
+        if principal.expires > mine.expires:
+            self.principal = principal
+        return True
 
     def expires(self) -> float:
         """When the clock ends it, if nothing happens before; infinity while a stream is attached."""

@@ -23,5 +23,5 @@ cdef class Table:
     cdef public list free
 
     @cython.locals(place=cython.longlong, shard=cython.longlong, slot=cython.longlong, slots=list, session=Session)
-    cpdef Session find(self, bytes id)
+    cpdef Session find(self, bytes id, object principal)
     cpdef Shard join(self, object member)

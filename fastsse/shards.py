@@ -16,6 +16,7 @@ from typing import Protocol
 
 from fastsse import _framing
 from fastsse.errors import CloseReason, RequestRefused
+from fastsse.principal import Principal
 from fastsse.session import Clocks, Session
 from fastsse.stream import Event, RingLimits
 
@@ -123,8 +124,8 @@ class Table:
         )
         return b"-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
-    def find(self, id: bytes) -> Session | None:
-        """The live session with this id."""
+    def find(self, id: bytes, principal: Principal | None) -> Session | None:
+        """The live session with this id, if it belongs to who asks: to others it does not exist."""
         place = _framing.place(id)
         shard = place >> SLOT_BITS
         if place < 0 or shard >= len(self.shards):
@@ -135,6 +136,8 @@ class Table:
             return None
         session = slots[slot]
         if session is None or not _framing.equal(session.id, id):
+            return None
+        if session.principal is not principal and not session.admits(principal):
             return None
         return session
 

@@ -167,6 +167,7 @@ class Stateless(Era):
         meta: Meta = message.meta
         request = Request(message, name, R5, None, head)
         request.capabilities = meta.capabilities
+        request.principal = head.principal
         if message.request_state is not None or message.input_responses is not None:
             request.answers = self._answers(request, message)
         return Call(request, self, accepts.sse, accepts.sse_first)
@@ -325,7 +326,7 @@ class Stateless(Era):
             request.method.encode(),
             request.name.encode(),
             jsonrpc.canonical(request.arguments),
-            repr(request.principal).encode(),
+            b"" if request.principal is None else request.principal.key.encode(),
         )
         digest = hmac.new(self.key, digestmod=hashlib.sha256)
         for part in bound:

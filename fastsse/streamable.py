@@ -36,7 +36,7 @@ class Streamable:
         id = head.session_id
         if id is None:
             return None
-        session = self.table.find(id)
+        session = self.table.find(id, head.principal)
         if session is None or session.pair:
             raise errors.RequestRefused(
                 404,
@@ -114,6 +114,7 @@ class Streamable:
         session = self.table.open(False, now)
         if session is None:
             raise full_table(self.table)
+        session.principal = head.principal
         self.rules.settle(session, revision, capabilities)
         reply = answer(_framing.result(id, result), accepts)
         reply.extra += b"Mcp-Session-Id: " + session.id + b"\r\n"

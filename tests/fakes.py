@@ -16,6 +16,7 @@ from fastsse.endpoint import Endpoint
 from fastsse.errors import InvalidParams, McpError, RequestRefused
 from fastsse.handler import ParamHeader, Publisher
 from fastsse.jsonrpc import ENVELOPE
+from fastsse.principal import Principal
 from fastsse.revisions import Revision
 from fastsse.security import Guard
 from fastsse.session import Clocks
@@ -46,6 +47,12 @@ def head(method: str = "POST", target: str = "/mcp", length: int = 0, /, **field
         for one in (value if isinstance(value, list) else [value])
     ]
     return Head.of(method.encode(), target.encode(), 1, pairs, True, length, False)
+
+
+def by(principal: Principal, head: Head) -> Head:
+    """The same head, from somebody who was recognised."""
+    head.principal = principal
+    return head
 
 
 def message(method: str | None = None, params: Any = None, id: Any = 1, **more: Any) -> bytes:

@@ -355,7 +355,7 @@ NOT_MET = {
 """Entries that are deliberately not met."""
 
 LATER = {
-    **dict.fromkeys(("H-12", *(f"A-{number:02}" for number in range(1, 11))), _AUTH),
+    **dict.fromkeys((f"A-{number:02}" for number in range(1, 11)), _AUTH),
     **dict.fromkeys(("F-21", "F-22", "F-23", "F-24", "F-25"), _TASKS),
 }
 """Entries of what is not there yet."""

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from fakes import ABROAD, HERE, MODERN, Peer, Place, enveloped, head, message, modern_head, told
+from fakes import ABROAD, HERE, MODERN, Peer, Place, by, enveloped, head, message, modern_head, told
 from fastsse.admission import Admission, Busy, client_of, network
 from fastsse.config import Config
 from fastsse.decision import Call, Listen, Reply
+from fastsse.principal import Principal
 
 HELLO = message(
     "initialize",
@@ -105,14 +106,10 @@ def test_requests_are_limited_for_each_principal_or_address() -> None:
     assert ask[0].protocol_version == MODERN.encode()
     assert place.ask(*ask, ABROAD).status == 429
     assert isinstance(place.ask(*ask, Peer("203.0.113.6")), Call)
-    ids = [place.initialize() for _ in range(3)]
-    for id, principal in zip(ids, ("ada", "ada", "bob"), strict=True):
-        session = place.table.find(id.encode())
-        assert session is not None
-        session.principal = principal
-    assert isinstance(place.ask(head(mcp_session_id=ids[0]), TOOL), Call)
-    assert refused(place.ask(head(mcp_session_id=ids[1]), TOOL)) == (429, "client_rate", "10")
-    assert isinstance(place.ask(head(mcp_session_id=ids[2]), TOOL), Call)
+    ada, bob = Principal("ada"), Principal("bob")
+    assert isinstance(place.ask(by(ada, head()), TOOL), Call)
+    assert refused(place.ask(by(ada, ask[0]), ask[1])) == (429, "client_rate", "10")
+    assert isinstance(place.ask(by(bob, head()), TOOL), Call)
 
 
 def test_by_default_requests_ask_nobody() -> None:
@@ -144,7 +141,7 @@ def test_while_busy_nothing_new_is_taken_and_what_runs_goes_on() -> None:
 
 def test_a_client_is_its_principal_or_its_address() -> None:
     assert client_of(ABROAD, None) == "203.0.113.5"
-    assert client_of(ABROAD, "ada") == client_of(HERE, "ada") == "principal 'ada'"
+    assert client_of(ABROAD, Principal("ada")) == client_of(HERE, Principal("ada")) == "principal 0:ada"
     assert client_of(HERE, None) is None
     assert client_of(Peer(""), None) is None
 

@@ -75,7 +75,7 @@ def test_a_filter_that_names_nothing_is_refused(value: str) -> None:
 
 def test_a_session_never_hears_a_broadcast() -> None:
     place = Place()
-    session = place.table.find(place.initialize().encode())
+    session = place.table.find(place.initialize().encode(), None)
     assert session is not None
     session.ready, reader = True, buffer()
     session.standing().attach(reader)

@@ -10,6 +10,7 @@ from fastsse import errors, jsonrpc
 from fastsse.config import Config
 from fastsse.handler import Request, Result
 from fastsse.handshake import Handshake
+from fastsse.principal import Principal
 from fastsse.revisions import HANDSHAKE, R2, R4
 from fastsse.session import LEVELS, Session
 from fastsse.stream import Event
@@ -33,8 +34,10 @@ def session() -> Session:
     return found
 
 
-def ask(of: Handshake, method: str, params: Any = None, whose: Session | None = None) -> bytes | Request:
-    return of.request(jsonrpc.decode(message(method, params)), whose, R4, head())
+def ask(of: Handshake, method: str, params: Any = None, whose: Session | None = None, **who: Any) -> bytes | Request:
+    said = head()
+    said.principal = who.get("principal")
+    return of.request(jsonrpc.decode(message(method, params)), whose, R4, said)
 
 
 def code(of: Handshake, method: str, params: Any = None, whose: Session | None = None) -> int:
@@ -123,10 +126,11 @@ def test_a_call_names_what_it_calls(method: str, field: str) -> None:
 
 def test_a_request_carries_who_asks() -> None:
     whose = session()
-    whose.capabilities, whose.principal = {"roots": {}}, "ann"
-    found = ask(rules(), "tools/call", {"name": "x"}, whose)
+    whose.capabilities = {"roots": {}}
+    ann = Principal("ann")
+    found = ask(rules(), "tools/call", {"name": "x"}, whose, principal=ann)
     assert isinstance(found, Request)
-    assert (found.capabilities, found.principal, found.session) == ({"roots": {}}, "ann", whose)
+    assert (found.capabilities, found.principal, found.session) == ({"roots": {}}, ann, whose)
     assert found.revision is R4
 
 
@@ -284,7 +288,7 @@ def test_an_error_without_an_id_has_none() -> None:
 def test_without_a_session_a_stream_cannot_be_resumed() -> None:
     place = Place()
     place.initialize()
-    whose = place.table.find(place.table.ids()[0])
+    whose = place.table.find(place.table.ids()[0], None)
     call = place.ask(head(mcp_session_id=place.table.ids()[0].decode()), message("tools/call", {"name": "x"}))
     assert whose is not None
     assert rules().open_stream(call).limits is not None

@@ -194,7 +194,7 @@ def test_what_cannot_be_resumed_is_a_new_session() -> None:
     browser = Browser(place)
     id = browser.session.id.decode()
     streamable = place.initialize()
-    other = place.table.find(streamable.encode())
+    other = place.table.find(streamable.encode(), None)
     assert other is not None
     other.standing()
     for last in (

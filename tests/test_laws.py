@@ -14,7 +14,7 @@ import fastsse
 HOUSE = Path(fastsse.__file__).parent
 
 FLOORS = (
-    {"_framing", "budget", "config", "errors", "revisions", "sources", "stats"},
+    {"_framing", "budget", "config", "errors", "principal", "revisions", "sources", "stats"},
     {"http11", "jsonrpc", "responses"},
     {"handler", "questions", "rates", "session", "shards", "stream", "writebuffer"},
     {

@@ -30,7 +30,7 @@ def test_an_id_is_a_uuid_that_names_its_place() -> None:
         assert str(uuid.UUID(text)) == text
         assert (uuid.UUID(text).version, uuid.UUID(text).variant) == (8, uuid.RFC_4122)
         assert int(text[:8], 16) == session.place
-        assert made.find(session.id) is session
+        assert made.find(session.id, None) is session
     assert len({session.id for session in sessions}) == 8
 
 
@@ -56,14 +56,14 @@ def test_a_wrong_id_finds_nothing(change: int) -> None:
     (session,) = fill(made, 1)
     wrong = bytearray(session.id)
     wrong[change] ^= 1
-    assert made.find(bytes(wrong)) is None
+    assert made.find(bytes(wrong), None) is None
 
 
 @given(st.binary(max_size=40) | st.from_regex(rb"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"))
 def test_any_id_can_be_looked_up(id: bytes) -> None:
     made = table()
     fill(made, 8)
-    found = made.find(id)
+    found = made.find(id, None)
     assert found is None or found.id == id
 
 
@@ -74,8 +74,8 @@ def test_a_dead_id_stays_dead_when_its_place_is_taken_again() -> None:
     made.end(old, CloseReason.SESSION_ENDED)
     (new,) = fill(made, 1)
     assert new.place == old.place
-    assert made.find(old.id) is None
-    assert made.find(new.id) is new
+    assert made.find(old.id, None) is None
+    assert made.find(new.id, None) is new
 
 
 def test_ending_twice_ends_once() -> None:

@@ -14,6 +14,7 @@ from fastsse.decision import Call, Listen, Reply
 from fastsse.given import ParamHeader
 from fastsse.handler import Result
 from fastsse.jsonrpc import ENVELOPE
+from fastsse.principal import Principal
 from fastsse.questions import elicit, roots
 from fastsse.stream import Event
 from fastsse.writebuffer import CHANGED
@@ -449,7 +450,8 @@ def test_a_state_is_good_for_what_it_was_made_for() -> None:
     assert error_code(retry(place, state, name="y")) == (400, errors.INVALID_PARAMS)
     prompt = send(place, "prompts/get", {"name": "x", "arguments": {"a": 1}, "requestState": state}, "x")
     assert error_code(prompt) == (400, errors.INVALID_PARAMS)
-    assert error_code(retry(place, first_round(place, principal="ann")["requestState"])) == (400, errors.INVALID_PARAMS)
+    anns = first_round(place, principal=Principal("ann"))["requestState"]
+    assert error_code(retry(place, anns)) == (400, errors.INVALID_PARAMS)
     place.gauges.wall.now += place.config.state_ttl + 1
     assert error_code(retry(place, state)) == (400, errors.INVALID_PARAMS)
 

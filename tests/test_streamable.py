@@ -18,7 +18,7 @@ CALL = message("tools/call", {"name": "x"})
 
 def opened(place: Place, version: str = "2025-11-25") -> tuple[str, Session]:
     id = place.initialize(version)
-    session = place.table.find(id.encode())
+    session = place.table.find(id.encode(), None)
     assert session is not None
     return id, session
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding somebody's JSON may raise."""
 
+SECOND_LOOK = 64 * 1024
+"""Bytes of refused arguments that are looked at again: 4 MiB would hold up the event loop for a second."""
+
 _anything = msgspec.json.Decoder()
 
 
@@ -58,6 +61,8 @@ class Arguments:
 
         There 1.0 is an integer; and some clients write null for no arguments.
         """
+        if len(raw) > SECOND_LOOK:
+            return self.decode(raw)
         value = _anything.decode(raw or b"{}")
         return self.decode(msgspec.json.encode({} if value is None else _integral(value)))
 

@@ -106,6 +106,7 @@ class Server(Home):
         self._spreading: deque[tuple[Event, int]] = deque()
         self._overload = Overload(config, budget)
         self._relieving = False
+        self._warned = False  # in this second
         self._tick: asyncio.TimerHandle | None = None
         self._shard = 0
         self._second = 0.0
@@ -320,7 +321,7 @@ class Server(Home):
         if now - self._second >= 1.0:
             self._second = now
             self._set_date()
-            self._relieving = False
+            self._relieving = self._warned = False
             if self.budget.used > self.budget.limit:
                 self._relieve()
 
@@ -335,7 +336,9 @@ class Server(Home):
         before, used = self._overload.busy, self.budget.used
         if used > self.budget.limit:
             self._overload.relieve(self.table)
-            log.warning("more bytes were kept than max_bytes allows: %d, now %d", used, self.budget.used)
+            level = logging.DEBUG if self._warned else logging.WARNING
+            log.log(level, "more bytes were kept than max_bytes allows: %d, now %d", used, self.budget.used)
+            self._warned = True
         self._relieving = self._overload.stuck  # then once a second, by the tick
         if self._overload.busy is not before:
             self._shed()

@@ -16,7 +16,7 @@ from fastsse import docs, errors, events, jsonrpc, pages
 from fastsse._framing import Head, Message, depth, error
 from fastsse.admission import Admission, Busy, Peer
 from fastsse.config import Config
-from fastsse.decision import HTML, PROMETHEUS, Accepts, Batch, Decision, Reply, accepts, wants_events
+from fastsse.decision import HTML, PROMETHEUS, Accepts, Batch, Decision, Listen, Reply, accepts, wants_events
 from fastsse.forwarded import Proxies
 from fastsse.handler import Catalog
 from fastsse.handshake import Handshake
@@ -288,9 +288,9 @@ class Endpoint:
         accept = head.accept
         reads = self._reads
         if accept != self._accept:  # most have the same
-            found = self._accepts.get(accept)
-            reads = accepts(accept) if found is None else found
-            if found is None and len(self._accepts) < KEPT:
+            known = self._accepts.get(accept)
+            reads = accepts(accept) if known is None else known
+            if known is None and len(self._accepts) < KEPT:
                 self._accepts[accept] = reads
             self._accept = accept
             self._reads = reads
@@ -305,7 +305,10 @@ class Endpoint:
         if self.gate is not None and message.method is not None and message.id is not None:
             self._ask(head, peer, 1, now)
         if self._is_modern(head, message):
-            return self.stateless.post(head, message, reads, now)
+            decision = self.stateless.post(head, message, reads, now)
+            if type(decision) is Listen:
+                self.admission.open(self.client(head, peer), head.principal, now)
+            return decision
         if message.method == "initialize":
             self.admission.open(self.client(head, peer), head.principal, now)
         return self.streamable.post(head, message, reads, now)

@@ -17,6 +17,8 @@ HELLO = message(
     {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
 )
 TOOL = message("tools/call", {"name": "echo", "arguments": {}})
+LISTEN = message("subscriptions/listen", enveloped({"notifications": {"toolsListChanged": True}}))
+BOTH = "application/json, text/event-stream"
 BUSY = Busy("overloaded", "Too much to do", "less", "shed_lag")
 
 
@@ -30,8 +32,13 @@ def refused(reply: Any) -> tuple[int, str, str]:
 @pytest.mark.requirement("D-rates")
 @pytest.mark.parametrize(
     ("ask", "body"),
-    [(head(), HELLO), (head("GET", "/sse"), b""), (head("GET", "/mcp"), b"")],
-    ids=["initialize", "sse", "plain"],
+    [
+        (head(), HELLO),
+        (head("GET", "/sse"), b""),
+        (head("GET", "/mcp"), b""),
+        (modern_head("subscriptions/listen", accept=BOTH), LISTEN),
+    ],
+    ids=["initialize", "sse", "plain", "listen"],
 )
 def test_opening_is_limited_for_each_address(ask: Any, body: bytes) -> None:
     place = Place(open_rate=0.2, allowed_hosts=["*"], capacity=8)

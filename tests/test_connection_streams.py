@@ -551,6 +551,45 @@ def test_a_handler_that_waits_for_room_is_let_go_when_the_reader_goes_away() -> 
         assert not world.server.dispatch.running
 
 
+def test_a_handler_that_waits_for_room_goes_on_when_its_reader_is_given_up() -> None:
+    """On /sse the session outlives the reader: the rest waits for it in the ring."""
+    stage = Stage()
+    with World(stage.app, stall_timeout=10.0, session_lost=600.0, ring_bytes=4096 * KIB) as world:
+        client, answer, uri = pair(world)
+        slow(client)
+        world.connect().post(call("fill", count=100, size=10 * KIB), uri)
+        assert world.server.dispatch.running
+        world.loop.advance(25.0)
+        assert client.closed
+        assert world.server.stats.closed[CloseReason.STALLED] == 1
+        assert not world.server.dispatch.running
+        got: list[Any] = []
+        last = f"{uri.partition('=')[2]}:0"
+        while len(got) < 101:  # replays are bounded too
+            again = world.connect().get("/sse", last_event_id=last)
+            assert again.messages
+            got += again.messages
+            last = again.events[-1]["id"]
+        assert said(got[-1]) == "filled"
+        assert len(answer.messages) == 1
+
+
+def test_what_the_kernel_does_not_take_is_not_taken_for_read() -> None:
+    """Though it is less than asyncio's high water: it is fetched after the connection breaks."""
+    with World(Stage().app, ring_bytes=KIB) as world:
+        client, answer, uri = pair(world)
+        poster = world.connect()
+        slow(client)
+        texts = [f"{number}".ljust(300, ".") for number in range(3)]
+        for number, text in enumerate(texts):
+            assert poster.post(call("echo", number, text=text), uri).status == 202
+        assert 0 < len(client.transport.held) < 64 * KIB
+        client.reset()
+        again = world.connect().get("/sse", last_event_id=f"{uri.partition('=')[2]}:0")
+        assert [said(message) for message in again.messages] == texts
+        assert len(answer.messages) == 1
+
+
 def test_one_reader_that_stands_still_holds_up_nobody_else() -> None:
     stage = Stage()
     with World(stage.app) as world:

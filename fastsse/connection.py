@@ -75,6 +75,10 @@ class Home:
         self.sse_after = config.sse_after
         self.ping = config.ping
 
+    def connections(self) -> list[Connection]:
+        """Those that are open."""
+        return [member for shard in self.table.shards for member in shard.members]  # type: ignore[misc]
+
     @property
     def full(self) -> bool:
         """The connection that has just come is one too many."""
@@ -195,6 +199,12 @@ class Connection:
             self.transport.close()
         self._weigh()
 
+    def wind_up(self) -> None:
+        """The server stops: what this connection is at is its last, and without a request it ends now."""
+        self.persistence = LAST
+        if self.phase == HEAD and not self.requests.begun:
+            self.close(CloseReason.SHUTDOWN)
+
     def _wake_waiter(self) -> None:
         if self.waiter is not None:
             if not self.waiter.done():
@@ -299,7 +309,7 @@ class Connection:
                 return False
             self.head = head
             home.stats.requests += 1
-            self.persistence = (GO_ON if head.minor else GO_ON_10) if head.keep_alive else LAST
+            self.persistence = (GO_ON if head.minor else GO_ON_10) if head.keep_alive and not home.draining else LAST
             self.phase = BODY
             decision = home.endpoint.head(head, self, now)
             if decision is not None:
@@ -339,7 +349,7 @@ class Connection:
             extra = home.endpoint.extra(head) + extra
         if reply.reason is not None:
             home.stats.refused[reply.reason] += 1
-        if reply.close or home.draining:
+        if reply.close:
             self.persistence = LAST
         lines = home.heads.of(reply.status, reply.type, extra, self.persistence)
         if head is not None and head.method == b"HEAD":

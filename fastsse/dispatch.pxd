@@ -9,7 +9,7 @@ cdef class Dispatch:
     cdef public object handle, loop, pool, now, thread, lifespan
     cdef public Stats stats
     cdef public double ask_timeout, progress_gap
-    cdef public int retry_ms
+    cdef public int retry_ms, late
     cdef public set running
     cdef public dict _limits, _fast
 

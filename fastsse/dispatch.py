@@ -67,6 +67,7 @@ class Dispatch:
         self.retry_ms = config.retry_ms
         self.progress_gap = config.progress_gap
         self.running: set[Context] = set()
+        self.late = 0  # responses on /sse that wait for `progress_gap`
         self._limits: dict[Plan, asyncio.Semaphore] = {}
         self._fast: dict[Plan, int] = {}
 
@@ -255,11 +256,11 @@ class Dispatch:
 
     def _finish(self, context: Context, body: bytes) -> None:
         """`body` is the response, b"" for a call that was cancelled."""
-        self._forget(context)
-        call = context._call
         if not body:
             self._withdraw(context)
             return
+        self._forget(context)
+        call = context._call
         if call.stream is None:
             line = context._line
             if line is not None:
@@ -268,9 +269,14 @@ class Dispatch:
         gap = self.progress_gap - (self.now() - context._progressed_at)
         if context._progressed_at and gap > 0 and call.accepted is not None:
             # TypeScript clients on /sse lose progress that comes back to back with its result (design §1).
-            self.loop.call_later(gap, self.deliver, call, body)
+            self.late += 1
+            self.loop.call_later(gap, self._deliver_late, call, body)
         else:
             self.deliver(call, body)
+
+    def _deliver_late(self, call: Call, body: bytes) -> None:
+        self.late -= 1
+        self.deliver(call, body)
 
     def deliver(self, call: Call, body: bytes) -> None:
         """Puts the response onto the call's stream."""
@@ -282,6 +288,9 @@ class Dispatch:
 
     def _withdraw(self, context: Context) -> None:
         """A cancelled call gets no response; its HTTP answer has to end somehow all the same."""
+        if context._ended:  # it was cut: answered before it ended
+            return
+        self._forget(context)
         call = context._call
         calls = self.stats.calls(call.request.method)
         calls.cancelled += 1
@@ -306,6 +315,15 @@ class Dispatch:
         task = context._task
         if task is not None:
             self.loop.call_soon(task.cancel)  # not now: a task that has not begun would never come to its end
+
+    def cut(self, context: Context, error: errors.McpError) -> None:
+        """Ends a call with an error, at once; of what it does afterwards nobody hears."""
+        if context._ended:
+            return
+        context._cancelled = True
+        if context._task is not None:
+            self.loop.call_soon(context._task.cancel)
+        self._finish(context, self._failed(context._call, error, context._started))
 
     # --- errors
 

@@ -14,13 +14,14 @@ import logging
 import os
 import secrets
 import signal
+import sys
+import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from email.utils import formatdate
-from threading import get_ident
 from typing import Any, Protocol, cast
 
 from fastsse import _framing, jsonrpc, pages
@@ -28,6 +29,7 @@ from fastsse.budget import Budget
 from fastsse.config import Config
 from fastsse.connection import Connection, Home
 from fastsse.dispatch import Dispatch
+from fastsse.drain import FAREWELL, TURNS, Drain
 from fastsse.endpoint import Endpoint
 from fastsse.errors import CloseReason, ConfigError, RequestRefused
 from fastsse.events import Broadcast
@@ -37,7 +39,6 @@ from fastsse.security import Guard
 from fastsse.session import Clocks
 from fastsse.shards import Audience, Table
 from fastsse.sockets import Listening, listen
-from fastsse.stateless import Listener
 from fastsse.stats import Stats
 from fastsse.stream import Event, RingLimits
 from fastsse.writebuffer import CHANGED, NOTICE
@@ -48,11 +49,11 @@ RESERVE = 64
 """File descriptors that are kept for the application (files, pipes, sockets to other services), and half of them for
 connections too many, until they have read that they are."""
 
-FAREWELL = 0.5
-"""Seconds that calls that were cut may take to clean up, and peers to take their last bytes."""
-
 ACCEPTS = 16
 """Connections that asyncio accepts in one turn: what it calls backlog. Out of files, it logs as many errors."""
+
+MOST_CUT = 125
+"""The largest exit code that says how many calls were cut (so many, or more): by higher ones shells mean others."""
 
 COLLAPSING = ("/list_changed", "/updated")
 
@@ -111,7 +112,9 @@ class Server(Home):
         self._shard = 0
         self._second = 0.0
         self._stack = contextlib.AsyncExitStack()
-        self._gone: asyncio.Event | None = None
+        self.gone = asyncio.Event()
+        self._over = asyncio.Event()
+        self._drain: Drain | None = None
 
     # --- start and stop
 
@@ -129,6 +132,7 @@ class Server(Home):
             self.dispatch = Dispatch(self.app, config, self.stats, loop, pool, self.clock)
             if self.app.lifespan is not None:
                 self.dispatch.lifespan = await stack.enter_async_context(self.app.lifespan(self.app))
+            self._pool = pool
             stack.callback(pool.shutdown, wait=False, cancel_futures=True)
             self._set_date()
             for one in listening:
@@ -160,80 +164,48 @@ class Server(Home):
         return self._listening[0].url
 
     async def stop(self) -> int:
-        """Takes nobody new, ends streams, gives running calls `drain_timeout` seconds; returns how many were cut."""
+        """Takes nobody new, ends streams, gives running calls `drain_timeout` seconds; returns how many were cut.
+
+        Cancelled, it ends everything at once. Stopped again, it only waits until it has stopped.
+        """
+        if self._tick is None:  # it never began
+            return 0
+        if self._drain is not None:
+            await self._over.wait()
+            return self._drain.cut
+        self._drain = drain = Drain(self, self)
         self.draining = True
+        try:
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+            self._close_doors()
+            await drain.run()
+        finally:
+            self._close_doors()
+            drain.abort()
+            self._tick.cancel()
+            self.app.detach(self)
+            try:
+                await self._stack.aclose()
+            finally:
+                self._over.set()
+        return drain.cut
+
+    def _close_doors(self) -> None:
         for server in self._servers:
             server.close()
         for one in self._listening:
             one.close()
-        self._end_streams()
-        cut = await self._drain()
-        if self._tick is not None:
-            self._tick.cancel()
-        for shard in self.table.shards:
-            for session in shard.slots:
-                if session is not None:
-                    self.table.end(session, CloseReason.SHUTDOWN)
-        self._flush()
-        for connection in self._connections():
-            connection.close(CloseReason.SHUTDOWN)
-        await self._closed()
-        self.app.detach(self)
-        await self._stack.aclose()
-        return cut
-
-    def _connections(self) -> list[Connection]:
-        return [member for shard in self.table.shards for member in shard.members]  # type: ignore[misc]
-
-    def _end_streams(self) -> None:
-        """Streams that wait for events have nothing to wait for any more."""
-        for shard in self.table.shards:
-            for member in list(shard.audience):
-                if isinstance(member, Listener):
-                    member.finish()
-        for connection in self._connections():
-            if connection.listen is not None and connection.buffer is not None:
-                connection.buffer.push(
-                    b"retry: %d\n\n" % (self.config.retry_ms + secrets.randbelow(self.config.retry_ms + 1))
-                )
-                if connection.listen.session is None or not connection.listen.session.pair:
-                    connection.buffer.end(CloseReason.SHUTDOWN)
-        self._flush()
-
-    async def _drain(self) -> int:
-        running = self.dispatch.running
-        end = self.clock() + self.config.drain_timeout
-        while running and self.clock() < end:
-            await asyncio.wait(
-                [context._task for context in running if context._task], timeout=max(0.0, end - self.clock())
-            )
-            self._flush()
-        cut = list(running)
-        for context in cut:
-            context.cancel("the server stops")
-        if cut:
-            await asyncio.wait([context._task for context in cut if context._task], timeout=FAREWELL)
-            self._flush()
-        return len(cut)
-
-    async def _closed(self) -> None:
-        """Waits until the transports are gone; those that hold bytes nobody takes are cut after a moment."""
-        if self.stats.connections_open:
-            self._gone = asyncio.Event()
-            try:
-                await asyncio.wait_for(self._gone.wait(), FAREWELL)
-            except TimeoutError:
-                for connection in self._connections():
-                    if connection.transport is not None:
-                        connection.transport.abort()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._gone.wait(), FAREWELL)
 
     async def __aenter__(self) -> Server:
         return await self.start()
 
     async def __aexit__(self, *error: object) -> None:
         await self.stop()
+
+    def join(self) -> None:
+        """Blocks until every function in a thread has come to its end. For the end of a program."""
+        self._pool.shutdown()
 
     # --- for connections
 
@@ -253,10 +225,11 @@ class Server(Home):
     def wake(self, connection: Connection) -> None:
         """This connection has something to write at the end of the loop turn."""
         if not self._dirty:
-            self.dispatch.loop.call_soon(self._flush)
+            self.dispatch.loop.call_soon(self.flush)
         self._dirty.append(connection)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Writes what waits, now."""
         dirty, self._dirty = self._dirty, []
         now = self.clock()
         for connection in dirty:
@@ -267,8 +240,8 @@ class Server(Home):
                 connection.close(CloseReason.FAILED)
 
     def left(self, connection: Connection) -> None:
-        if self._gone is not None and not self.stats.connections_open:
-            self._gone.set()
+        if self.draining and not self.stats.connections_open:
+            self.gone.set()
 
     # --- Gauges
 
@@ -285,7 +258,7 @@ class Server(Home):
 
     def pending(self) -> int:
         """Bytes that wait in write buffers."""
-        return sum(connection.buffer.size for connection in self._connections() if connection.buffer is not None)
+        return sum(connection.buffer.size for connection in self.connections() if connection.buffer is not None)
 
     def check_room(self) -> None:
         open = sum(self.stats.streams_open.values())
@@ -332,7 +305,7 @@ class Server(Home):
             self.dispatch.loop.call_soon(self._relieve)
 
     def _relieve(self) -> None:
-        self._flush()
+        self.flush()
         before, used = self._overload.busy, self.budget.used
         if used > self.budget.limit:
             self._overload.relieve(self.table)
@@ -379,7 +352,7 @@ class Server(Home):
         self._spread(Broadcast(event, data))
 
     def _spread(self, event: Event) -> None:
-        if get_ident() != self.dispatch.thread:
+        if threading.get_ident() != self.dispatch.thread:
             self.dispatch.loop.call_soon_threadsafe(self._spread, event)
             return
         self._spreading.append((event, 0))
@@ -415,35 +388,33 @@ async def serving(app: Application, config: Config | None = None) -> AsyncIterat
         yield server
 
 
-async def _serve(app: Application, config: Config, started: Callable[[Server], None] | None) -> int:
+async def _serve(server: Server, started: Callable[[Server], None] | None) -> int:
     loop = asyncio.get_running_loop()
-    server = Server(app, config)
     told = asyncio.Event()
-    signals = 0
 
-    def on_signal() -> None:
-        nonlocal signals
-        signals += 1
+    def on_signal(number: int) -> None:
+        if told.is_set():
+            os._exit(128 + number)
         told.set()
-        if signals > 1:
-            os._exit(130)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(number, on_signal)
+            loop.add_signal_handler(number, on_signal, number)
     await server.start()
     gc.collect()
     gc.freeze()
     if started is not None:
         started(server)
     await told.wait()
-    return min(await server.stop(), 100)
+    return min(await server.stop(), MOST_CUT)
 
 
 def run(app: Application, config: Config | None = None, *, started: Callable[[Server], None] | None = None) -> int:
-    """Serves until SIGINT or SIGTERM; returns the exit code, the number of calls that were cut (at most 100).
+    """Serves until SIGINT or SIGTERM; returns the exit code: how many calls were cut, at most 125.
 
-    Raises ConfigError when the address cannot be used.
+    A second signal ends the process at once, with 128 + its number. There is no way to end a thread: a function that
+    goes on although its call was cut is not waited for, the process ends with its exit code without returning from
+    here. Raises ConfigError when the address cannot be used.
     """
     config = config or Config()
     factory: Callable[[], asyncio.AbstractEventLoop] | None = None
@@ -457,5 +428,23 @@ def run(app: Application, config: Config | None = None, *, started: Callable[[Se
                 raise ConfigError(
                     "loop is 'uvloop', but uvloop is not installed; pip install uvloop, or use asyncio"
                 ) from None
+    server = Server(app, config)
     with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(_serve(app, config, started))
+        code = runner.run(_serve(server, started))
+        # From here on Python waits for every task and every thread.
+        last = threading.Timer(FAREWELL, _leave, (code,))
+        last.daemon = True
+        last.start()
+    server.join()
+    last.cancel()
+    return code
+
+
+def _leave(code: int) -> None:
+    """Ends the process although functions still run."""
+    log.info("functions that do not end are left behind")
+    with contextlib.suppress(Exception):
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)

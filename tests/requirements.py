@@ -286,6 +286,10 @@ DESIGN = {
         D-sessionless | H | without a session: the header's version, or 2025-03-26
         D-mistakes | * | the guides' mistakes are not copied
     """,
+    "1 stopping": """
+        D-drain | * | told to stop: nobody new, streams end, calls finish for a while, the rest gets an error
+        D-exit-code | * | the exit code says how many calls were cut; a second signal does not wait
+    """,
     "1 listening": """
         D-proxies | * | forwarded headers are believed from trusted proxies alone, and read from the right
         D-sockets | * | beside addresses: a Unix socket, an inherited socket, the sockets of a systemd unit

@@ -21,7 +21,7 @@ FLOORS = (
         "admission", "decision", "docs", "endpoint", "events", "forwarded", "handshake", "httpsse", "overload", "pages",
         "security", "stateless", "streamable",
     },
-    {"connection", "context", "dispatch", "server", "sockets"},
+    {"connection", "context", "dispatch", "drain", "server", "sockets"},
     {
         "__init__", "__main__", "app", "content", "demo", "given", "listing", "offer", "prompts", "reload", "resources",
         "schema", "signature", "target", "tools",
@@ -54,7 +54,8 @@ BESIDE = {
     # floor 4
     "connection": {"context", "dispatch"},
     "dispatch": {"context"},
-    "server": {"connection", "dispatch", "sockets"},
+    "drain": {"connection", "context"},
+    "server": {"connection", "dispatch", "drain", "sockets"},
     # floor 5
     "__init__": {"app", "content"},
     "__main__": {"__init__", "reload", "target"},

@@ -3,9 +3,9 @@
 The event loop is overloaded when several ticks in a row come late by more than `shed_lag`, and each time more than one
 request was served in between: one slow function on the loop is no load, and refusing others would not make it faster.
 It ends with the first tick that is late by less than half of that. When the byte budget of the process is used up, who
-holds most gives way first, as in Redis (maxmemory-clients), so that those who hold little are served: first what rings
-keep and nobody waits for, then requests that are still arriving and readers that do not read, then sessions whose
-client is gone. Knows no clock. Called by the server.
+holds most gives way first, as in Redis (maxmemory-clients), so that those who hold little are served: what rings keep
+for clients that might come back, requests that are still arriving, readers that do not read, and in the end sessions
+whose client is gone. Knows no clock. Called by the server.
 """
 
 from __future__ import annotations
@@ -61,25 +61,30 @@ class Overload:
         return self.busy is not before
 
     def relieve(self, table: Table) -> None:
-        """More is kept than `max_bytes`: lets go of a quarter of it, the largest first."""
-        budget = self.budget
-        sessions = sorted(
-            (session for shard in table.shards for session in shard.slots if session is not None and session.weight),
-            key=weight,
-            reverse=True,
-        )
-        for session in sessions:
-            if budget.used <= budget.tight:
-                return
-            session.slim()
-        members = [member for shard in table.shards for member in shard.members if member.weight]
-        for member in sorted(members, key=weight, reverse=True):
-            if budget.used <= budget.tight:
+        """More is kept than `max_bytes`: lets go of a quarter of it. Rings pay first or connections, whichever hold
+        more in all, and of those the largest first."""
+        sessions = [one for shard in table.shards for one in shard.slots if one is not None and one.weight]
+        members = [one for shard in table.shards for one in shard.members if one.weight]
+        sessions.sort(key=weight, reverse=True)
+        members.sort(key=weight, reverse=True)
+        rings_first = sum(map(weight, sessions)) >= sum(map(weight, members))
+        if rings_first:
+            self._slim(sessions)
+        for member in members:
+            if self.budget.used <= self.budget.tight:
                 return
             member.give_way(self.full.refusal())
-        for session in sessions:
-            if budget.used <= budget.tight:
+        if not rings_first:
+            self._slim(sessions)
+        for session in sessions:  # what is left are replies that nobody has read
+            if self.budget.used <= self.budget.tight:
                 return
             if session.alone:
                 table.end(session, CloseReason.OVERLOAD)
-        self.stuck = budget.used > budget.limit
+        self.stuck = self.budget.used > self.budget.limit
+
+    def _slim(self, sessions: list[Session]) -> None:
+        for session in sessions:
+            if self.budget.used <= self.budget.tight:
+                return
+            session.slim()

@@ -236,7 +236,7 @@ class Session:
         return not self.calls and (self.stream is None or self.stream.buffer is None)
 
     def slim(self) -> None:
-        """Keeps as much as there is room for in the process."""
+        """Keeps only what its client cannot do without: there is no room in the process."""
         for stream in (self.stream, *(self.streams or {}).values()):
             if stream is not None:
                 stream.slim()

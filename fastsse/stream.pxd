@@ -27,10 +27,9 @@ cdef class EventStream:
 
     cpdef send(self, bytes frame, int kind=*, object key=*)
     cpdef prime(self, int retry_ms)
-    @cython.locals(budget=Budget)
+    @cython.locals(budget=Budget, limits=RingLimits)
     cpdef _keep(self, bytes frame, int kind)
-    @cython.locals(budget=Budget, most=Py_ssize_t)
-    cpdef _trim(self)
+    cpdef _trim(self, Py_ssize_t most)
     cpdef bint _evict_oldest(self, object ring)
     @cython.locals(budget=Budget)
     cpdef _evict(self, object ring, bytes frame)

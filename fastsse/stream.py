@@ -94,7 +94,7 @@ class EventStream:
         if self.limits is None or self.ring_bytes <= self.limits.bytes:
             return False
         self._settle()
-        self._trim()
+        self._trim(self.limits.bytes)
         return self.ring_bytes > self.limits.bytes
 
     @property
@@ -131,22 +131,21 @@ class EventStream:
     def _keep(self, frame: bytes, kind: int) -> None:
         if self.ring is None:
             self.ring = deque()
-        assert self.limits is not None
-        budget = self.limits.budget
+        limits = self.limits
+        assert limits is not None
+        budget = limits.budget
         self.ring.append((self.seq, frame, kind))
         self.ring_bytes += len(frame)
         budget.used += len(frame)
-        self._trim()
+        self._trim(limits.bytes if budget.used <= budget.tight else limits.bytes // 8)
         if budget.used > budget.limit:
             budget.exceeded()
 
-    def _trim(self) -> None:
-        """Evicts what is over the limits, from the oldest on, as far as that is allowed."""
+    def _trim(self, most: int) -> None:
+        """Evicts what is over so many bytes, or so many events, from the oldest on, as far as that is allowed."""
         ring, limits = self.ring, self.limits
         assert ring is not None
         assert limits is not None
-        budget = limits.budget
-        most = limits.bytes if budget.used <= budget.tight else limits.bytes // 8
         while self.ring_bytes > most or len(ring) > limits.events:
             if not self._evict_oldest(ring):
                 break
@@ -156,7 +155,8 @@ class EventStream:
         if seq > self.delivered:
             if kind == REPLY:
                 return False
-            self._miss(kind)
+            if self.buffer is None or self.buffer.refuses:  # otherwise it waits there, or is about to
+                self._miss(kind)
         self._evict(ring, frame)
         return True
 
@@ -187,10 +187,10 @@ class EventStream:
         self.mark_seq, self.mark_time = self.seq, now
 
     def slim(self) -> None:
-        """Keeps as much as there is room for in the process."""
+        """Keeps only what may not be evicted: there is no room in the process."""
         if self.ring:
             self._settle()
-            self._trim()
+            self._trim(0)
 
     def forget(self) -> None:
         """Keeps nothing any more: nobody can come back to it."""

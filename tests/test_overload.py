@@ -229,6 +229,50 @@ def test_rings_keep_less_when_there_is_less_room() -> None:
 
 
 @pytest.mark.requirement("D-process-bytes")
+def test_large_requests_that_fill_the_budget_cost_nobody_else_what_is_kept_for_them() -> None:
+    stage = Stage()
+    with World(stage.app, max_bytes=512 * KIB, ring_bytes=64 * KIB) as world:
+        poster = world.connect()
+        readers = [pair(world) for _ in range(3)]
+        for number in range(4):
+            for _, _, uri in readers:
+                poster.post(call("echo", number, text="x" * 5 * KIB), uri)
+        kept = used(world)
+        flood = [world.connect() for _ in range(20)]
+        for client in flood:
+            client.send(http("POST", "/mcp", call("echo", text="y" * 60 * KIB))[:-1], "POST")
+        assert world.server.stats.refused["memory"] >= 3
+        for client, _, uri in readers:
+            client.reset()
+            again = world.connect().get("/sse", last_event_id=f"{uri.partition('=')[2]}:0")
+            assert [one["id"] for one in again.messages] == [0, 1, 2, 3]
+        for client in flood:
+            client.reset()
+        assert used(world) == kept
+
+
+@pytest.mark.requirement("D-process-bytes")
+def test_when_rings_alone_are_too_much_nobody_but_they_pays_for_it() -> None:
+    """So many sessions that even an eighth of a ring for each is more than there may be."""
+    stage = Stage()
+    with World(stage.app, max_bytes=128 * KIB, ring_bytes=64 * KIB) as world:
+        readers = [pair(world) for _ in range(40)]
+        gone, _, uri = pair(world)
+        gone.reset()
+        for number in range(60):
+            with world.loop.running():
+                stage.app.notify("notifications/message", {"level": "info", "data": f"{number}".ljust(900, ".")})
+            world.loop.run()
+            assert used(world) <= 128 * KIB
+            assert world.server.endpoint.gate is None
+        for client, answer, _ in readers:
+            assert not client.closed
+            assert len(answer.messages) == 61
+        assert world.connect().post(call("echo", text="x"), uri).status == 202
+        assert set(world.server.stats.dropped) == {"notice"}, "the one that is gone has missed some"
+
+
+@pytest.mark.requirement("D-process-bytes")
 def test_when_nobody_can_give_way_nothing_new_is_taken_until_there_is_room() -> None:
     stage = Stage()
     with World(stage.app, max_bytes=128 * KIB) as world:

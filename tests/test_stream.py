@@ -209,6 +209,16 @@ def test_an_event_that_goes_before_it_was_read_is_counted() -> None:
     assert set(open.limits.budget.stats.dropped) == {"log", "notice"}
 
 
+def test_what_waits_in_the_buffer_was_not_missed_though_the_ring_has_no_room() -> None:
+    open = counted(1000)
+    assert open.limits is not None
+    reader = connect(open)
+    for number in range(20):
+        open.send(frame(f"{number}", 100))
+    assert len(open.ring or ()) < 20 == len(reader.take())
+    assert not open.limits.budget.stats.dropped
+
+
 def test_an_event_for_a_ring_full_of_unread_replies_is_counted() -> None:
     open = counted(100)
     assert open.limits is not None

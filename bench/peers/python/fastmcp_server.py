@@ -7,7 +7,7 @@ an access log. `mcp` serves sessions and the stateless revision on /mcp with JSO
 import argparse
 import resource
 
-import uvicorn  # type: ignore[import-not-found]  # only the peer's own environment has it
+import uvicorn
 from fastmcp import FastMCP
 
 server: FastMCP = FastMCP("bench")

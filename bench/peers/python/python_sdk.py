@@ -8,7 +8,7 @@ pair on /sse. The session cap is lifted, so that the idle-stream suite meets the
 import argparse
 import resource
 
-import uvicorn  # type: ignore[import-not-found]  # only the peer's own environment has it
+import uvicorn
 from mcp.server.mcpserver import MCPServer
 
 server = MCPServer("bench", log_level="ERROR")

@@ -1,4 +1,5 @@
 cpdef bytes event(bytes data, bytes name=*, bytes id=*, long long retry=*)
+cpdef bytes numbered(bytes prefix, long long number, bytes event)
 cpdef bytes comment(bytes text=*)
 cpdef bytes chunk(list frames)
 cpdef bytes join(list frames)

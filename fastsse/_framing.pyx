@@ -181,6 +181,19 @@ cpdef bytes event(bytes data, bytes name=b"", bytes id=b"", long long retry=-1):
     return whole
 
 
+cpdef bytes numbered(bytes prefix, long long number, bytes event):
+    """The event with the id `<prefix><number>`; it must have none yet. ValueError: CR, LF or NUL in `prefix`, or number < 0."""
+    if number < 0:
+        raise ValueError("an event's number is not negative")
+    cdef Py_ssize_t width = decimal_width(number)
+    cdef bytes whole = room(4 + len(prefix) + width + 1 + len(event))
+    cdef char* to = put_field(PyBytes_AS_STRING(whole), "id: ", prefix) - 1
+    to = put_decimal(to, number, width)
+    to[0] = c"\n"
+    put_bytes(to + 1, event)
+    return whole
+
+
 cpdef bytes comment(bytes text=b""):
     """`: text` and an empty line, which readers skip. ValueError: CR or LF in `text`."""
     cdef Py_ssize_t size = len(text)
@@ -485,6 +498,7 @@ del byte, lower
 cdef bytes POST = b"POST"
 cdef bytes GET = b"GET"
 cdef bytes MCP = b"/mcp"
+cdef bytes MESSAGE = b"/message"
 cdef bytes JSON = b"application/json"
 cdef bytes JSON_OR_STREAM = b"application/json, text/event-stream"
 cdef bytes NOTHING = b""
@@ -808,7 +822,7 @@ cpdef Head scan(bytes data, Py_ssize_t start=0):
         head.path = head.target
         head.query = NOTHING
     else:
-        head.path = cut(begin, mark)
+        head.path = share(begin, mark, MESSAGE)
         head.query = cut(mark + 1, at)
     if at[8] == c"1":
         head.minor = 1

@@ -10,12 +10,15 @@ from fastsse.responses cimport Heads
 from fastsse.shards cimport Shard, Table
 from fastsse.stats cimport Stats
 from fastsse.stream cimport EventStream
-from fastsse.writebuffer cimport WriteBuffer
+from fastsse.writebuffer cimport Outlet, WriteBuffer
 from fastsse cimport _framing
 
+cdef class Connection(Outlet)
+
 cdef class Home:
+    cdef public list _dirty
     cdef public double body_timeout, head_timeout, keep_alive, ping, sse_after
-    cdef public bint draining, plain
+    cdef public bint draining, plain, serving
     cdef public object clock, config
     cdef public Dispatch dispatch
     cdef public Endpoint endpoint
@@ -24,7 +27,12 @@ cdef class Home:
     cdef public Table table
     cdef public Budget budget
 
-cdef class Connection:
+    @cython.locals(dirty=list, now=double, connection=Connection)
+    cpdef flush(self)
+    cpdef wake(self, Connection connection)
+    cpdef settle(self)
+
+cdef class Connection(Outlet):
     cdef public Home home
     cdef public object transport, call, waiter
     cdef public Shard shard
@@ -39,7 +47,9 @@ cdef class Connection:
     cdef public WriteBuffer buffer
     cdef public Listen listen
 
+    @cython.locals(home=Home)
     cpdef _advance(self, double now)
+    cpdef _serve(self, double now)
     cpdef bint _step(self, double now)
     cpdef _perform(self, object decision, double now)
     cpdef _reply(self, Reply reply, double now)
@@ -51,5 +61,4 @@ cdef class Connection:
     cpdef _weigh(self)
     @cython.locals(budget=Budget)
     cpdef _charge(self, Py_ssize_t held)
-    cpdef wake(self)
     cpdef flush(self, double now)

@@ -20,7 +20,7 @@ from fastsse.errors import INTERNAL_ERROR, CloseReason, McpError, RequestRefused
 from fastsse.http11 import Requests
 from fastsse.responses import CONTINUE, JSON, Heads
 from fastsse.stream import EventStream
-from fastsse.writebuffer import WriteBuffer
+from fastsse.writebuffer import Outlet, WriteBuffer
 
 if TYPE_CHECKING:
     from fastsse.config import Config
@@ -39,7 +39,8 @@ PING = _framing.comment(b"ping")
 EVENTS = b"text/event-stream"
 CUT = (CloseReason.SLOW_CONSUMER, CloseReason.STALLED, CloseReason.OVERLOAD)
 AT_ONCE = 16
-"""Answers to pipelined requests that are joined into one write: more than clients pipeline, of a page each 64 KiB."""
+"""Answers to pipelined requests that are joined into one write: more than clients pipeline, of a page each 64 KiB. And
+connections that are written to at once when a request has led to that."""
 HIGH_WATER = 1
 """Bytes in the transport from which on it is full: what the kernel does not take waits with us, where it is counted and
 where message classes matter. Not 0: asyncio's TLS would find that full always."""
@@ -53,8 +54,8 @@ class Home:
     """What all connections of one server share; `Server` is one. `clock()` gives monotonic seconds."""
 
     __slots__ = (
-        "body_timeout", "budget", "clock", "config", "dispatch", "draining", "endpoint", "head_timeout", "heads",
-        "keep_alive", "ping", "plain", "sse_after", "stats", "table",
+        "_dirty", "body_timeout", "budget", "clock", "config", "dispatch", "draining", "endpoint", "head_timeout",
+        "heads", "keep_alive", "ping", "plain", "serving", "sse_after", "stats", "table",
     )  # fmt: skip
 
     dispatch: Dispatch
@@ -67,7 +68,9 @@ class Home:
         self.budget = table.ring.budget
         self.clock = clock
         self.heads = Heads()
+        self._dirty: list[Connection] = []
         self.draining = False
+        self.serving = False  # a connection is serving what it has received
         self.plain = config.http == "auto"
         self.head_timeout = config.head_timeout
         self.body_timeout = config.body_timeout
@@ -95,14 +98,34 @@ class Home:
 
     def wake(self, connection: Connection) -> None:
         """This connection has something to write at the end of the loop turn."""
-        raise NotImplementedError
+        if not self._dirty and not self.serving:
+            self.dispatch.loop.call_soon(self.flush)
+        self._dirty.append(connection)
+
+    def settle(self) -> None:
+        """What one request has led to leaves with its answer, and costs no further turn; much of it waits for that."""
+        if len(self._dirty) <= AT_ONCE:
+            self.flush()
+        else:
+            self.dispatch.loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Writes what waits, now."""
+        dirty, self._dirty = self._dirty, []
+        now = self.clock()
+        for connection in dirty:
+            try:
+                connection.flush(now)
+            except Exception:  # one that is broken keeps nothing from the others
+                log.exception("a connection could not be written to")
+                connection.close(CloseReason.FAILED)
 
     def left(self, connection: Connection) -> None:
         """This connection is gone."""
         raise NotImplementedError
 
 
-class Connection:
+class Connection(Outlet):
     """Duck-typed asyncio.Protocol."""
 
     __slots__ = (
@@ -264,6 +287,20 @@ class Connection:
         return False
 
     def _advance(self, now: float) -> None:
+        """Serves what has arrived, and writes what that has led to on other connections."""
+        home = self.home
+        if home.serving:
+            self._serve(now)
+            return
+        home.serving = True
+        try:
+            self._serve(now)
+        finally:
+            home.serving = False
+            if home._dirty:
+                home.settle()
+
+    def _serve(self, now: float) -> None:
         """Takes requests until bytes are missing or an answer is pending; then writes once (so often as to notice in
         time that nobody takes the answers)."""
         out: list[bytes] = []
@@ -351,11 +388,17 @@ class Connection:
             home.stats.refused[reply.reason] += 1
         if reply.close:
             self.persistence = LAST
-        lines = home.heads.of(reply.status, reply.type, extra, self.persistence)
-        if head is not None and head.method == b"HEAD":
-            self._write(lines + b"%d\r\n\r\n" % len(reply.body))
+        if reply.constant and extra is reply.extra and not self.persistence:
+            if reply.dated is not home.heads.ok:
+                reply.dated = home.heads.ok
+                reply.whole = _framing.response(home.heads.of(reply.status, reply.type, extra, GO_ON), reply.body)
+            self._write(reply.whole)
         else:
-            self._write(_framing.response(lines, reply.body))
+            lines = home.heads.of(reply.status, reply.type, extra, self.persistence)
+            if head is not None and head.method == b"HEAD":
+                self._write(lines + b"%d\r\n\r\n" % len(reply.body))
+            else:
+                self._write(_framing.response(lines, reply.body))
         home.stats.responded(home.endpoint.route(head), reply.status)
         self._answered(now)
 

@@ -5,8 +5,8 @@ from fastsse.stream cimport EventStream
 
 cdef class Reply:
     cdef public int status
-    cdef public bytes body, type, extra
-    cdef public bint close
+    cdef public bytes body, type, extra, dated, whole
+    cdef public bint close, constant
     cdef public object reason
 
 cdef class Era:

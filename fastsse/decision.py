@@ -31,9 +31,10 @@ NOTHING = b""
 
 class Reply:
     """`type`: the content type, b"" for an empty body. `extra`: further header lines, each ending in CRLF.
-    `close`: the connection cannot be used afterwards. `reason`: the slug of a refusal, for metrics."""
+    `close`: the connection cannot be used afterwards. `reason`: the slug of a refusal, for metrics. `constant`: it is
+    given to many requests, and kept as a `whole` answer for the Date it was `dated` with."""
 
-    __slots__ = ("body", "close", "extra", "reason", "status", "type")
+    __slots__ = ("body", "close", "constant", "dated", "extra", "reason", "status", "type", "whole")
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class Reply:
         extra: bytes = b"",
         close: bool = False,
         reason: str | None = None,
+        constant: bool = False,
     ) -> None:
         self.status = status
         self.body = body
@@ -50,9 +52,12 @@ class Reply:
         self.extra = extra
         self.close = close
         self.reason = reason
+        self.constant = constant
+        self.dated: bytes | None = None
+        self.whole = b""
 
 
-ACCEPTED = Reply(202, b"", NOTHING)
+ACCEPTED = Reply(202, b"", NOTHING, constant=True)
 """A notification or response was taken (all revisions from 2025-03-26)."""
 
 

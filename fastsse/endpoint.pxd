@@ -26,7 +26,7 @@ cdef class Endpoint:
     cdef public HttpSse httpsse
     cdef public Streamable streamable
     cdef public Stateless stateless
-    cdef public dict _accepts, _routes
+    cdef public dict _accepts, _names, _routes
     cdef public bytes _accept
     cdef public Accepts _reads
 

@@ -42,7 +42,7 @@ ROUTES = {
     b"/docs": DOCS,
     b"/metrics": METRICS,
 }
-NAMES: dict[int | None, str] = {route: path.decode() for path, route in ROUTES.items() if path != b"/messages"}
+NAMES = {route: path.decode() for path, route in ROUTES.items() if path != b"/messages"}
 MODERN_NAMES = frozenset(name.encode() for name in MODERN)
 PATH = b"/mcp"
 ALLOWED = {MCP: b"GET, HEAD, POST, DELETE, OPTIONS", MESSAGE: b"POST, OPTIONS"}
@@ -112,6 +112,7 @@ class Endpoint:
             self._routes[path + b"/"] = route
             if self.prefix:
                 self._routes[self.prefix + path] = self._routes[self.prefix + path + b"/"] = route
+        self._names = {path: NAMES[route] for path, route in self._routes.items()}
 
     def set_busy(self, busy: Busy | None) -> None:
         """From now on nothing new is taken, and why; None: again it is."""
@@ -346,7 +347,7 @@ class Endpoint:
 
     def route(self, head: Head | None) -> str:
         """The route that a request is counted for."""
-        return "other" if head is None else NAMES.get(self._routes.get(head.path), "other")
+        return "other" if head is None else self._names.get(head.path, "other")
 
     def extra(self, head: Head) -> bytes:
         """The CORS lines of any answer to this request; b"" when there is no Origin or it may not come."""

@@ -1,3 +1,5 @@
+cimport cython
+
 from fastsse cimport _framing, jsonrpc
 from fastsse._framing cimport Head, Message
 from fastsse.handshake cimport Handshake
@@ -10,5 +12,6 @@ cdef class HttpSse:
     cdef public Handshake rules
     cdef public bytes endpoint
 
+    @cython.locals(query=bytes, session=Session)
     cpdef Session find(self, Head head)
     cpdef post(self, Head head, Session session, Message message, double now)

@@ -19,7 +19,7 @@ from fastsse.stream import MESSAGE, EventStream
 from fastsse.writebuffer import REPLY
 
 ERA = "httpsse"
-ACCEPTED = Reply(202, b"Accepted", TEXT)
+ACCEPTED = Reply(202, b"Accepted", TEXT, constant=True)
 
 
 class HttpSse:
@@ -65,7 +65,12 @@ class HttpSse:
 
     def find(self, head: Head) -> Session:
         """The session that `?sessionId=` (or `session_id=`) names. Raises RequestRefused 400 or 404."""
-        for part in head.query.split(b"&"):
+        query = head.query
+        if len(query) == 46 and query.startswith(b"sessionId="):  # as we said it
+            session = self.table.find(_framing.part(query, 10, 46))
+            if session is not None and session.pair:
+                return session
+        for part in query.split(b"&"):
             name, _, id = part.partition(b"=")
             if name in (b"sessionId", b"session_id"):
                 session = self.table.find(id if len(id) == 36 else _dashed(id), head.principal)

@@ -1,5 +1,5 @@
 cdef class Heads:
-    cdef public bytes _date, _ok
+    cdef public bytes _date, ok
     cdef public dict _kept
 
     cpdef bytes of(self, int status, bytes type, bytes extra, int persistence)

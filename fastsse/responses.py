@@ -31,13 +31,13 @@ class Heads:
         """The Date of all answers until the next call, as an IMF-fixdate."""
         self._date = text
         self._kept.clear()
-        self._ok = self._render(200, JSON, b"", 0) + b"Content-Length: "
+        self.ok = self._render(200, JSON, b"", 0) + b"Content-Length: "
 
     def of(self, status: int, type: bytes, extra: bytes, persistence: int) -> bytes:
         """A head that lacks only the length: it ends in `Content-Length: `. `persistence`: 0 the connection goes on
         (HTTP/1.1), 1 it is closed, 2 it goes on although it is HTTP/1.0."""
         if status == 200 and type is JSON and not extra and not persistence:
-            return self._ok
+            return self.ok
         key = (status, type, extra, persistence)
         head = self._kept.get(key)
         if head is None:

@@ -103,7 +103,6 @@ class Server(Home):
         self._max_streams = config.max_streams or max(files - files // 8, 8)
         self._servers: list[asyncio.Server] = []
         self._listening: list[Listening] = []
-        self._dirty: list[Connection] = []
         self._spreading: deque[tuple[Event, int]] = deque()
         self._overload = Overload(config, budget)
         self._relieving = False
@@ -221,23 +220,6 @@ class Server(Home):
 
     def timestamp(self) -> str:
         return pages.timestamp(time.time())
-
-    def wake(self, connection: Connection) -> None:
-        """This connection has something to write at the end of the loop turn."""
-        if not self._dirty:
-            self.dispatch.loop.call_soon(self.flush)
-        self._dirty.append(connection)
-
-    def flush(self) -> None:
-        """Writes what waits, now."""
-        dirty, self._dirty = self._dirty, []
-        now = self.clock()
-        for connection in dirty:
-            try:
-                connection.flush(now)
-            except Exception:  # one that is broken keeps nothing from the others
-                log.exception("a connection could not be written to")
-                connection.close(CloseReason.FAILED)
 
     def left(self, connection: Connection) -> None:
         if self.draining and not self.stats.connections_open:

@@ -117,7 +117,7 @@ class EventStream:
                 return
             self._settle()
             self.seq += 1
-            frame = b"id: %b%d\n%b" % (self.prefix, self.seq, frame)
+            frame = _framing.numbered(self.prefix, self.seq, frame)
             self._keep(frame, kind)
         if buffer is not None:
             buffer.push(frame, kind, key)

@@ -2,9 +2,13 @@ cimport cython
 
 from fastsse.budget cimport Budget
 
+cdef class Outlet:
+    cpdef wake(self)
+
 cdef class WriteBuffer:
     cdef public Budget budget
-    cdef public object outlet, ending, places
+    cdef public Outlet outlet
+    cdef public object ending, places
     cdef public Py_ssize_t holes
     cdef public Py_ssize_t limit, size
     cdef public list frames

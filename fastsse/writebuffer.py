@@ -10,7 +10,6 @@ buffer, whatever its size. Knows neither sockets nor time.
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Protocol
 
 from fastsse.budget import Budget
 from fastsse.errors import CloseReason
@@ -24,16 +23,18 @@ LOGS_WAITING = 32
 """Log messages that may wait in one buffer before further ones are left out; a screenful, as in dmesg."""
 
 
-class Outlet(Protocol):
+class Outlet:
     """The connection behind a buffer."""
+
+    __slots__ = ()
 
     def wake(self) -> None:
         """Something waits; take it in this loop turn."""
-        ...
+        raise NotImplementedError
 
     def room(self) -> Awaitable[None] | None:
         """None when there is room for more, or what to wait for."""
-        ...
+        raise NotImplementedError
 
 
 class WriteBuffer:

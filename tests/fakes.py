@@ -8,6 +8,7 @@ import json
 from collections.abc import Awaitable
 from typing import Any
 
+from fastsse import writebuffer
 from fastsse._framing import Head
 from fastsse.budget import Budget
 from fastsse.config import Config
@@ -91,7 +92,7 @@ class Clock:
         return self.now
 
 
-class Outlet:
+class Outlet(writebuffer.Outlet):
     """A connection that only counts how often it was woken."""
 
     def __init__(self) -> None:

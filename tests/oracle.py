@@ -29,6 +29,12 @@ def event(data: bytes, name: bytes = b"", id: bytes = b"", retry: int = -1) -> b
     return b"".join(line + b"\n" for line in lines) + b"\n"
 
 
+def numbered(prefix: bytes, number: int, event: bytes) -> bytes:
+    if number < 0 or re.search(rb"[\r\n\0]", prefix):
+        raise ValueError("CR, LF or NUL in an event's id, or a negative number")
+    return b"id: %b%d\n%b" % (prefix, number, event)
+
+
 def comment(text: bytes = b"") -> bytes:
     if re.search(rb"[\r\n]", text):
         raise ValueError("CR or LF in a comment")

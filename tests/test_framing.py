@@ -59,6 +59,7 @@ ARGUMENTS: dict[str, st.SearchStrategy[tuple[Any, ...]]] = {
     "result_response": st.tuples(texts, texts, texts),
     "result_event": st.tuples(texts, texts, labels, labels) | st.tuples(texts, texts, labels),
     "place": st.tuples(session_ids),
+    "numbered": st.tuples(labels, st.integers(-2, 1 << 62), texts),
     "part": st.tuples(texts, st.integers(-2, 20), st.integers(-2, 20)),
     "text": st.tuples(texts | texts.map(bytearray)),
     "equal": st.tuples(texts, texts) | texts.map(lambda text: (text, text)),

@@ -2,7 +2,9 @@ cimport cython
 
 from fastsse cimport _framing
 from fastsse.decision cimport Call
-from fastsse.handler cimport Request, Work
+from fastsse.context cimport Context
+from fastsse.handler cimport Plan, Request, Work
+from fastsse.session cimport Session
 from fastsse.stats cimport Calls, Stats
 
 cdef class Dispatch:
@@ -15,4 +17,12 @@ cdef class Dispatch:
 
     @cython.locals(ended=double, request=Request)
     cpdef run(self, Call call, object line, double now)
+    @cython.locals(context=Context, plan=Plan, request=Request, session=Session)
+    cpdef _start(self, Call call, Work work, object line, double now)
+    @cython.locals(ended=double)
+    cpdef bytes _reply(self, Call call, object answer, double started)
+    @cython.locals(session=Session)
+    cpdef _forget(self, Context context)
+    @cython.locals(call=Call, gap=double)
+    cpdef _finish(self, Context context, bytes body)
     cpdef deliver(self, Call call, bytes body)

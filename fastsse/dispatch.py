@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import logging
 import sys
 from collections.abc import Callable, Coroutine
@@ -99,7 +100,7 @@ class Dispatch:
             try:
                 value = work.call(context)
                 if hasattr(value, "__await__"):
-                    work = Work(plan, lambda _: value)
+                    work = Work(plan, functools.partial(_given, value))
                 else:
                     body = self._reply(call, plan.encode(value, call.request), now)
             except InputRequired as asked:
@@ -233,7 +234,8 @@ class Dispatch:
         """The encoded response, counted."""
         body = call.era.reply(call.request, answer)
         calls = self.stats.calls(call.request.method)
-        calls.seconds.observe(self.now() - started)
+        ended = self.now()
+        calls.seconds.observe(ended - started)
         if isinstance(answer, Result) and answer.failed:
             calls.tool_errors += 1
         return body
@@ -356,6 +358,10 @@ class Dispatch:
     def _crashed(self, call: Call, error: BaseException, started: float) -> bytes:
         log.error("%s %s failed", call.request.method, call.request.name, exc_info=error)
         return self._failed(call, errors.McpError(errors.INTERNAL_ERROR, "Internal error"), started)
+
+
+def _given(value: Any, context: Context) -> Any:
+    return value
 
 
 def _in_thread(variables: contextvars.Context, work: Work, context: Context) -> Any:

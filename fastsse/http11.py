@@ -141,7 +141,8 @@ class Requests:
     @property
     def begun(self) -> bool:
         """Whether bytes of the next head have arrived; the empty line some clients send after a body is none."""
-        return self._head is None and len(self._data) > self._skip_empty_line()
+        held = len(self._data)
+        return self._head is None and held > self._at and held > self._skip_empty_line()
 
     @property
     def waiting(self) -> int:

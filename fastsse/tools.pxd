@@ -19,3 +19,4 @@ cdef class Tool(Offer):
     cdef public bint _wrapped
 
     cpdef _now(self, Request request)
+    cpdef encode(self, object value, Request request)

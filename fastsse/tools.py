@@ -133,8 +133,6 @@ class Tool(Offer):
             except UNREADABLE:
                 arguments = self._read_again(request)
             value = self._call(arguments)
-            if type(value) is str and self._check is None:
-                return _framing.join([_HEAD, encode(value), _TAIL])
             return self.encode(value, request)
         except Exception as error:
             return self._unless_awaitable(value, error, request)
@@ -152,6 +150,8 @@ class Tool(Offer):
             raise ToolError(f"Invalid arguments for tool {self.key!r}: {error}") from None
 
     def encode(self, value: Any, request: Request) -> Answer:
+        if type(value) is str and self._check is None:  # most results
+            return _framing.join([_HEAD, encode(value), _TAIL])
         if self._check is None or isinstance(value, ToolResult):
             return self._encode_untyped(value, request.revision)
         text = encode(value)

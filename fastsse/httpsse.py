@@ -67,7 +67,7 @@ class HttpSse:
         """The session that `?sessionId=` (or `session_id=`) names. Raises RequestRefused 400 or 404."""
         query = head.query
         if len(query) == 46 and query.startswith(b"sessionId="):  # as we said it
-            session = self.table.find(_framing.part(query, 10, 46))
+            session = self.table.find(_framing.part(query, 10, 46), head.principal)
             if session is not None and session.pair:
                 return session
         for part in query.split(b"&"):

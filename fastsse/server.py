@@ -31,7 +31,7 @@ from fastsse.connection import Connection, Home
 from fastsse.dispatch import Dispatch
 from fastsse.drain import FAREWELL, TURNS, Drain
 from fastsse.endpoint import Endpoint
-from fastsse.errors import CloseReason, ConfigError, RequestRefused
+from fastsse.errors import ConfigError, RequestRefused
 from fastsse.events import Broadcast
 from fastsse.handler import Catalog, Handler
 from fastsse.overload import Overload

@@ -80,6 +80,20 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     backlog: Annotated[int, _listen(
         "connections the kernel keeps until they are accepted", "Linux net.core.somaxconn 4096", low=1, high=65535,
     )] = 4096
+    tls_cert: Annotated[str | None, _listen(
+        "PEM file of the certificate and those between it and its root; with it everything is https",
+        "nginx ssl_certificate",
+    )] = None
+    tls_key: Annotated[str | None, _listen(
+        "PEM file of its key, if that is not in the same file", "nginx ssl_certificate_key",
+    )] = None
+    tls_client_ca: Annotated[str | None, _listen(
+        "PEM file of those who sign the certificates of clients; without it none is asked for",
+        "nginx ssl_client_certificate",
+    )] = None
+    tls_client_cert: Annotated[Literal["required", "optional"], _listen(
+        "whether a client without such a certificate is turned away", "nginx ssl_verify_client on, optional",
+    )] = "required"
     public_url: Annotated[str | None, _listen(
         "scheme://host[:port][/prefix] under which a proxy publishes this server", "Grafana root_url",
     )] = None
@@ -247,6 +261,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             raise refusal("shards", self.shards, "a power of two")
         if self.max_sessions > self.shards << 20:  # an id has 20 bits for the place in its shard
             raise refusal("max_sessions", self.max_sessions, f"at most {self.shards << 20} with {self.shards} shards")
+        for name in ("tls_key", "tls_client_ca"):
+            if getattr(self, name) is not None and self.tls_cert is None:
+                raise refusal(name, getattr(self, name), "accompanied by tls_cert")
         if not self.buffer_high <= self.buffer_max:
             raise refusal("buffer_high", self.buffer_high, f"at most buffer_max, which is {self.buffer_max}")
         if self.state_key is not None and len(self.state_key.encode()) < 16:

@@ -189,6 +189,10 @@ class Connection(Outlet):
         peer = None if self.transport is None else self.transport.get_extra_info("peername")
         return str(peer[0]) if peer else ""
 
+    def certificate(self) -> dict[str, Any] | None:
+        """What the peer's TLS certificate says, as `ssl.SSLSocket.getpeercert` has it; None without one."""
+        return None if self.transport is None else self.transport.get_extra_info("peercert") or None
+
     def connection_lost(self, error: Exception | None) -> None:
         """Always the last call; nothing is left behind after it."""
         home = self.home
@@ -281,7 +285,7 @@ class Connection(Outlet):
         self.requests.at_eof()
         if self.phase == CALLING and not (self.call is not None and self.call._call.era.modern):
             self.persistence = LAST
-            return True
+            return bool(self.transport.can_write_eof())  # TLS cannot be closed by half
         if self.phase <= BODY and not self.requests.idle():
             self._advance(self.home.clock())
         return False

@@ -20,7 +20,7 @@ cdef class Endpoint:
     cdef public Stats stats
     cdef public Guard guard
     cdef public Py_ssize_t max_body, max_depth
-    cdef public str public
+    cdef public str public, scheme
     cdef public bytes prefix
     cdef public Handshake rules
     cdef public HttpSse httpsse

@@ -101,6 +101,7 @@ class Endpoint:
         self.stateless = Stateless(config, catalog, key, gauges.wall, gauges.check_room)
         self.rules = rules
         self.admission = Admission(config)
+        self.scheme = "http" if config.tls_cert is None else "https"
         self.proxies = Proxies(config.trusted_proxies) if config.trusted_proxies else None
         self.gate: Admission | None = None  # whom requests have to ask; usually nobody
         self.set_busy(None)
@@ -242,7 +243,7 @@ class Endpoint:
         if self.public:
             return self.public
         scheme, host = (None, None) if self.proxies is None else self.proxies.base(head, peer)
-        return f"{scheme or 'http'}://{host or (head.host or b'localhost').decode('latin-1')}"
+        return f"{scheme or self.scheme}://{host or (head.host or b'localhost').decode('latin-1')}"
 
     # --- pages
 

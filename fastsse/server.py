@@ -41,6 +41,7 @@ from fastsse.shards import Audience, Table
 from fastsse.sockets import Listening, listen
 from fastsse.stats import Stats
 from fastsse.stream import Event, RingLimits
+from fastsse.tls import Entrance, Tls
 from fastsse.writebuffer import CHANGED, NOTICE
 
 log = logging.getLogger("fastsse.server")
@@ -101,7 +102,8 @@ class Server(Home):
         files = raise_file_limit() - RESERVE
         self._max_connections = max(files, 16)
         self._max_streams = config.max_streams or max(files - files // 8, 8)
-        self._servers: list[asyncio.Server] = []
+        self._tls: Tls | None = None
+        self._servers: list[asyncio.Server | Entrance] = []
         self._listening: list[Listening] = []
         self._spreading: deque[tuple[Event, int]] = deque()
         self._overload = Overload(config, budget)
@@ -121,7 +123,8 @@ class Server(Home):
         """Listens. Raises ConfigError when the address cannot be used."""
         loop = asyncio.get_running_loop()
         config = self.config
-        listening = listen(config)
+        self._tls = None if config.tls_cert is None else Tls(config)
+        listening = listen(config, "http" if self._tls is None else "https")
         async with contextlib.AsyncExitStack() as stack:
             for one in listening:
                 stack.callback(one.close)
@@ -135,6 +138,9 @@ class Server(Home):
             stack.callback(pool.shutdown, wait=False, cancel_futures=True)
             self._set_date()
             for one in listening:
+                if self._tls is not None:
+                    self._servers.append(Entrance(self._tls, one.sock, lambda: Connection(self), lambda: self.crowded))
+                    continue
                 # asyncio's own create_unix_server would remove the socket file, which may be systemd's (from 3.13 on).
                 plain = not one.unix or isinstance(loop, asyncio.BaseEventLoop)
                 create: Callable[..., Any] = loop.create_server if plain else loop.create_unix_server
@@ -178,6 +184,8 @@ class Server(Home):
             for _ in range(TURNS):
                 await asyncio.sleep(0)
             self._close_doors()
+            if self._tls is not None:
+                await self._tls.stop()
             await drain.run()
         finally:
             self._close_doors()
@@ -202,6 +210,11 @@ class Server(Home):
     async def __aexit__(self, *error: object) -> None:
         await self.stop()
 
+    def reload_certificates(self) -> None:
+        """Reads the certificate files again, for connections to come. Raises ConfigError, and keeps what it has."""
+        if self._tls is not None:
+            self._tls.reload()
+
     def join(self) -> None:
         """Blocks until every function in a thread has come to its end. For the end of a program."""
         self._pool.shutdown()
@@ -211,12 +224,16 @@ class Server(Home):
     @property
     def full(self) -> bool:
         """The connection that has just come is one too many."""
-        return self.stats.connections_open > self._max_connections
+        return self._present() > self._max_connections
 
     @property
     def crowded(self) -> bool:
         """There are so many too many that it cannot even be told that it is."""
-        return self.stats.connections_open > self._max_connections + RESERVE // 2
+        return self._present() > self._max_connections + RESERVE // 2
+
+    def _present(self) -> int:
+        """Connections, and those that are to become some."""
+        return self.stats.connections_open + (0 if self._tls is None else len(self._tls.handshakes))
 
     def timestamp(self) -> str:
         return pages.timestamp(time.time())
@@ -382,6 +399,17 @@ async def _serve(server: Server, started: Callable[[Server], None] | None) -> in
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, on_signal, number)
+
+    def on_hangup() -> None:
+        try:
+            server.reload_certificates()
+            log.info("certificates were read again")
+        except ConfigError as error:
+            log.error("the certificates stay as they are: %s", error)
+
+    if server.config.tls_cert is not None:
+        with contextlib.suppress(NotImplementedError, AttributeError):
+            loop.add_signal_handler(signal.SIGHUP, on_hangup)
     await server.start()
     gc.collect()
     gc.freeze()

@@ -292,6 +292,7 @@ DESIGN = {
     """,
     "1 listening": """
         D-proxies | * | forwarded headers are believed from trusted proxies alone, and read from the right
+        D-tls | * | TLS 1.2 and newer, client certificates required or optional; who cannot speak it is one debug line
         D-sockets | * | beside addresses: a Unix socket, an inherited socket, the sockets of a systemd unit
     """,
     "1 the command": """

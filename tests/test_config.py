@@ -139,7 +139,8 @@ def test_every_field_can_be_set_by_its_variable(name: str) -> None:
         forms = {"public_url": "https://a.b", "allowed_origins": "https://a.b", "trusted_proxies": "10.0.0.0/8"}
         text = forms.get(name, "sixteen-bytes-or-more.example")
         value = (text,) if kind == tuple[str, ...] else text
-    config, came = sources.load({}, {f"FASTSSE_{name.upper()}": text})
+    beside = {"FASTSSE_TLS_CERT": "cert.pem"} if name in ("tls_key", "tls_client_ca") else {}
+    config, came = sources.load({}, beside | {f"FASTSSE_{name.upper()}": text})
     assert getattr(config, name) == value
     assert came[name] == f"FASTSSE_{name.upper()}"
 

@@ -18,7 +18,7 @@ import sys
 import time
 import venv
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
@@ -326,8 +326,49 @@ def test_systemd_understands_the_unit(tmp_path: Path) -> None:
     path.write_text(replaced((DEPLOY / "fastsse.service").read_text(), (f"ExecStart={program}", "ExecStart=/bin/true")))
     done = subprocess.run(["systemd-analyze", "verify", path], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    shutil.copy(DEPLOY / "fastsse.socket", tmp_path)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", tmp_path / "fastsse.socket"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     exposure = ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(path)]  # 2.0 of 10
     assert subprocess.run(exposure, capture_output=True, timeout=60, check=False).returncode == 0
+
+
+@clients
+@pytest.mark.requirement("D-sockets")
+def test_systemd_starts_it_with_its_socket(tmp_path: Path) -> None:
+    """systemd's own tool passes what the unit lists, and starts the server with the first connection."""
+    lines = (DEPLOY / "fastsse.socket").read_text().splitlines()
+    (path,) = (line.partition("=")[2] for line in lines if line.startswith("ListenStream="))
+    ours = tmp_path / Path(path).name
+    activate = shutil.which("systemd-socket-activate")
+    assert activate is not None, "run scripts/peers"
+    process = subprocess.Popen(
+        [activate, f"--listen={ours}", "--setenv=PYTHONPATH", "--setenv=FASTSSE_HOST=systemd",
+         sys.executable, "-m", "fastsse"],
+        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + START
+        while True:
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.settimeout(START)
+                with suppress(FileNotFoundError, ConnectionRefusedError):
+                    sock.connect(str(ours))
+                    sock.sendall(b"GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                    assert sock.recv(65536).startswith(b"HTTP/1.1 200 ")
+                    break
+            assert process.poll() is None
+            assert time.monotonic() < deadline, "it does not listen"
+            time.sleep(0.02)
+        process.terminate()
+        assert process.wait(START) == 0
+        assert ours.exists(), "the socket is systemd's"
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_what_the_unit_starts_is_what_it_says(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ FLOORS = (
         "admission", "decision", "docs", "endpoint", "events", "forwarded", "handshake", "httpsse", "overload", "pages",
         "security", "stateless", "streamable",
     },
-    {"connection", "context", "dispatch", "drain", "server", "sockets"},
+    {"connection", "context", "dispatch", "drain", "server", "sockets", "tls"},
     {
         "__init__", "__main__", "app", "content", "demo", "given", "listing", "offer", "prompts", "reload", "resources",
         "schema", "signature", "target", "tools",
@@ -55,7 +55,8 @@ BESIDE = {
     "connection": {"context", "dispatch"},
     "dispatch": {"context"},
     "drain": {"connection", "context"},
-    "server": {"connection", "dispatch", "drain", "sockets"},
+    "tls": {"connection"},
+    "server": {"connection", "dispatch", "drain", "sockets", "tls"},
     # floor 5
     "__init__": {"app", "content"},
     "__main__": {"__init__", "reload", "target"},

@@ -101,7 +101,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         "event loop; auto takes uvloop where it is installed", "uvicorn --loop auto",
     )] = "auto"
     http: Annotated[Literal["auto", "h11"], _listen(
-        "request parser; auto scans plain heads in compiled code, h11 parses everything with h11",
+        "request parser; auto scans plain heads in compiled code, h11 has every head read by h11",
         "uvicorn --http auto",
     )] = "auto"
 

@@ -123,7 +123,7 @@ class Dispatch:
             line.pending(context)
         elif call.stream is not None:  # its connection is free for the next message already
             self._charge(context, call.stream)
-        self._spawn(context, self._work(context, work))
+        self._spawn(context, self._work(context, work), plan.label)
         return None
 
     def _charge(self, context: Context, stream: EventStream) -> None:
@@ -137,13 +137,13 @@ class Dispatch:
 
     if sys.version_info >= (3, 12):
 
-        def _spawn(self, context: Context, work: Coroutine[Any, Any, None]) -> None:
-            context._task = asyncio.Task(work, loop=self.loop, eager_start=True)
+        def _spawn(self, context: Context, work: Coroutine[Any, Any, None], label: str) -> None:
+            context._task = asyncio.Task(work, loop=self.loop, name=label, eager_start=True)
 
     else:
 
-        def _spawn(self, context: Context, work: Coroutine[Any, Any, None]) -> None:
-            context._task = self.loop.create_task(work)
+        def _spawn(self, context: Context, work: Coroutine[Any, Any, None], label: str) -> None:
+            context._task = asyncio.Task(work, loop=self.loop, name=label)
 
     # --- running
 

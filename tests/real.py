@@ -32,13 +32,13 @@ Fields = list[tuple[str, str]]
 
 @contextlib.contextmanager
 def served(app: App, **settings: Any) -> Iterator[Server]:
-    """A server on a free port; FASTSSE_LOOP chooses its loop, as it does for the command line."""
+    """A server on a free port; FASTSSE_LOOP and FASTSSE_HTTP choose as they do for the command line."""
     factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     if os.environ.get("FASTSSE_LOOP") != "asyncio":
         import uvloop
 
         factory = uvloop.new_event_loop
-    whole: dict[str, Any] = {"host": "127.0.0.1", "port": 0} | settings
+    whole: dict[str, Any] = {"host": "127.0.0.1", "port": 0, "http": os.environ.get("FASTSSE_HTTP", "auto")} | settings
     server = Server(app, Config(**whole))
     started: queue.Queue[asyncio.AbstractEventLoop] = queue.Queue()
     over = asyncio.Event()

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import heapq
 import json
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
@@ -516,7 +517,9 @@ class World:
         self.clock = Clock()
         self.loop = Loop(self.clock)
         self.clients: list[Client] = []
-        self.server = Server(app, Config(**{"shards": 2, "max_sessions": 64} | settings))
+        self.server = Server(
+            app, Config(**{"shards": 2, "max_sessions": 64, "http": os.environ.get("FASTSSE_HTTP", "auto")} | settings)
+        )
         self.server.clock = self.clock
         sock = mock.Mock(spec=["close", "family", "getsockname", "listen"])
         sock.getsockname.return_value = ("127.0.0.1", 3002)

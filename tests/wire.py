@@ -517,9 +517,8 @@ class World:
         self.clock = Clock()
         self.loop = Loop(self.clock)
         self.clients: list[Client] = []
-        self.server = Server(
-            app, Config(**{"shards": 2, "max_sessions": 64, "http": os.environ.get("FASTSSE_HTTP", "auto")} | settings)
-        )
+        whole: dict[str, Any] = {"shards": 2, "max_sessions": 64, "http": os.environ.get("FASTSSE_HTTP", "auto")}
+        self.server = Server(app, Config(**whole | settings))
         self.server.clock = self.clock
         sock = mock.Mock(spec=["close", "family", "getsockname", "listen"])
         sock.getsockname.return_value = ("127.0.0.1", 3002)

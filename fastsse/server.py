@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from email.utils import formatdate
@@ -121,10 +121,12 @@ class Server(Home):
 
     async def start(self) -> Server:
         """Listens. Raises ConfigError when the address cannot be used."""
+        if self._tick is not None:
+            raise RuntimeError("this Server has been started before: make another one for the same app")
         loop = asyncio.get_running_loop()
         config = self.config
         self._tls = None if config.tls_cert is None else Tls(config)
-        listening = listen(config, "http" if self._tls is None else "https")
+        listening = self._listen()
         async with contextlib.AsyncExitStack() as stack:
             for one in listening:
                 stack.callback(one.close)
@@ -155,6 +157,10 @@ class Server(Home):
             self._stack = stack.pop_all()
         return self
 
+    def _listen(self) -> list[Listening]:
+        """What it listens on; nothing for one that is given its connections."""
+        return listen(self.config, "http" if self._tls is None else "https")
+
     def _admit(self, loopback: bool) -> None:
         """Who may come depends on where we listen."""
         config = self.config
@@ -166,6 +172,8 @@ class Server(Home):
     @property
     def url(self) -> str:
         """Where it can be reached on this machine, without a path; of a Unix socket, what goes through it."""
+        if not self._listening:
+            raise RuntimeError("this Server has not started: it has no address yet")
         return self._listening[0].url
 
     async def stop(self) -> int:
@@ -379,14 +387,6 @@ class Server(Home):
             self.dispatch.loop.call_soon(self._spread_on)
 
 
-@contextlib.asynccontextmanager
-async def serving(app: Application, config: Config | None = None) -> AsyncIterator[Server]:
-    """A server for the length of the block."""
-    server = Server(app, config)
-    async with server:
-        yield server
-
-
 async def _serve(server: Server, started: Callable[[Server], None] | None) -> int:
     loop = asyncio.get_running_loop()
     told = asyncio.Event()
@@ -419,6 +419,21 @@ async def _serve(server: Server, started: Callable[[Server], None] | None) -> in
     return min(await server.stop(), MOST_CUT)
 
 
+def loop_factory(config: Config) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """What makes the event loop that the setting `loop` names; None is asyncio's own."""
+    if config.loop == "asyncio":
+        return None
+    try:
+        import uvloop
+    except ImportError:
+        if config.loop == "uvloop":
+            raise ConfigError(
+                "loop is 'uvloop', but uvloop is not installed; pip install uvloop, or use asyncio"
+            ) from None
+        return None
+    return uvloop.new_event_loop
+
+
 def run(app: Application, config: Config | None = None, *, started: Callable[[Server], None] | None = None) -> int:
     """Serves until SIGINT or SIGTERM; returns the exit code: how many calls were cut, at most 125.
 
@@ -426,20 +441,13 @@ def run(app: Application, config: Config | None = None, *, started: Callable[[Se
     goes on although its call was cut is not waited for, the process ends with its exit code without returning from
     here. Raises ConfigError when the address cannot be used.
     """
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError(
+            "run() waits for signals, which only the main thread gets; elsewhere: async with Server(...)"
+        )
     config = config or Config()
-    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
-    if config.loop != "asyncio":
-        try:
-            import uvloop
-
-            factory = uvloop.new_event_loop
-        except ImportError:
-            if config.loop == "uvloop":
-                raise ConfigError(
-                    "loop is 'uvloop', but uvloop is not installed; pip install uvloop, or use asyncio"
-                ) from None
     server = Server(app, config)
-    with asyncio.Runner(loop_factory=factory) as runner:
+    with asyncio.Runner(loop_factory=loop_factory(config)) as runner:
         code = runner.run(_serve(server, started))
         # From here on Python waits for every task and every thread.
         last = threading.Timer(FAREWELL, _leave, (code,))

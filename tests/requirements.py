@@ -300,6 +300,10 @@ DESIGN = {
         D-target | * | module:app and path/file.py:app serve yours
         D-http-h11 | * | h11 reads everything on request, and means the same by it
     """,
+    "2 doors": """
+        D-testing | * | a server inside your test: ready at once, on a free port, by context manager and by fixture
+        D-wire | * | a client of any revision without sockets, on the same code paths
+    """,
     "3 sessions and streams": """
         D-five-revisions | * | all revisions at once on one port, each by its own schema
         D-era-table | * | the body decides the era, the header is a cross-check

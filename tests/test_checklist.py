@@ -16,7 +16,6 @@ from real import (
     HANDSHAKE,
     LIST,
     STREAMABLE,
-    Client,
     Fields,
     Pair,
     Session,
@@ -314,7 +313,7 @@ def test_two_clients_of_the_pair_never_cross(server: Server) -> None:
 @requirement("L-01", "L-03")
 @pytest.mark.parametrize("door", [Pair, Session])
 @pytest.mark.parametrize("revision", HANDSHAKE)
-def test_a_version_is_echoed(server: Server, door: type[Client], revision: str) -> None:
+def test_a_version_is_echoed(server: Server, door: type[Pair | Session], revision: str) -> None:
     with door(server, revision) as caller:
         assert isinstance(caller, Pair | Session)
         result = caller.hello["result"]

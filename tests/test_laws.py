@@ -23,8 +23,8 @@ FLOORS = (
     },
     {"connection", "context", "dispatch", "drain", "server", "sockets", "tls"},
     {
-        "__init__", "__main__", "app", "content", "demo", "given", "listing", "offer", "prompts", "reload", "resources",
-        "schema", "signature", "target", "tools",
+        "__init__", "__main__", "app", "client", "content", "demo", "given", "listing", "offer", "peer", "plugin",
+        "prompts", "reload", "resources", "schema", "signature", "target", "testing", "tools",
     },
 )  # fmt: skip
 
@@ -61,13 +61,16 @@ BESIDE = {
     "__init__": {"app", "content"},
     "__main__": {"__init__", "reload", "target"},
     "app": {"content", "listing", "offer", "prompts", "resources", "tools"},
+    "client": {"given", "peer"},
     "demo": {"app"},
     "listing": {"offer"},
     "offer": {"content", "signature"},
+    "plugin": {"testing"},
     "prompts": {"content", "offer", "schema", "signature"},
     "resources": {"content", "offer", "schema", "signature"},
     "schema": {"content", "given", "signature"},
     "signature": {"__init__"},
+    "testing": {"client", "peer"},
     "tools": {"content", "given", "offer", "schema"},
 }  # fmt: skip
 """Who may import whom on the same floor."""
@@ -76,6 +79,7 @@ FOREIGN = {
     "click": {"__main__", "reload"},
     "h11": {"http11"},
     "msgspec": {"config", "jsonrpc", "schema"},
+    "pytest": {"plugin"},
     "uvloop": {"server"},
     "watchfiles": {"reload"},
 }

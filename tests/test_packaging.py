@@ -94,11 +94,13 @@ def test_the_wheel_holds_what_runs(built: dict[str, Path]) -> None:
     with zipfile.ZipFile(built["wheel"]) as archive:
         names = set(archive.namelist())
         (metadata,) = (BytesParser().parsebytes(archive.read(n)) for n in names if n.endswith("dist-info/METADATA"))
+        (entries,) = (archive.read(n).decode() for n in names if n.endswith("dist-info/entry_points.txt"))
     assert rooms(built["source"]) | {"fastsse/_framing.pyi", "fastsse/_framing.pxd", "fastsse/py.typed"} <= names
     assert len({name for name in names if name.startswith("fastsse/_framing.") and name.endswith((".so", ".pyd"))}) == 1
     assert not {name for name in names if name.endswith((".c", ".pyx", ".pyc"))}
     assert {name.partition("/")[0].rpartition(".")[2] for name in names} == {"fastsse", "dist-info"}
     assert any(name.endswith("/LICENSE") for name in names)
+    assert "[pytest11]\nfastsse.plugin = fastsse.plugin\n" in entries
     assert metadata["Requires-Python"] == ">=3.11"
     required = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert {re.split(r"[^\w-]", line)[0] for line in required} == {

@@ -626,7 +626,7 @@ class Connection(Outlet):
     def _shut(self, reason: CloseReason = CloseReason.ANSWERED) -> None:
         """Closes, gently when the peer is still sending: a reset could take our answer away before it is read."""
         try:
-            sending = self.head is None or self.requests.body() is None
+            sending = self.head is None or self.requests.body() is None or self.requests.waiting > 0
         except RequestRefused:
             sending = True
         transport = self.transport

@@ -49,6 +49,8 @@ ALLOWED = {MCP: b"GET, HEAD, POST, DELETE, OPTIONS", MESSAGE: b"POST, OPTIONS"}
 READING = b"GET, HEAD, OPTIONS"
 FORWARDING = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip", b"via")
 """One of these, whoever sends it, takes away what is for clients on this machine alone."""
+VERBS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE"))
+"""RFC 9110 §9.1, RFC 5789. Any other may be the end of a body whose length somebody in between reads otherwise."""
 KEPT = 256
 """Accept headers whose meaning is kept; there are about a dozen clients."""
 
@@ -374,7 +376,8 @@ class Endpoint:
         elif refused.status in (429, 503):
             extra = b"Retry-After: %d\r\n" % refused.retry_after
         body = error(None, jsonrpc.error_object(refused.code, refused.message, data))
-        return Reply(refused.status, body, JSON, extra, reason=refused.reason)
+        close = head is not None and head.method not in VERBS
+        return Reply(refused.status, body, JSON, extra, close, refused.reason)
 
     def broken(self, wrong: errors.McpError, head: Head) -> Reply:
         """The reply for a body that is no message."""

@@ -323,6 +323,7 @@ DESIGN = {
         D-rates | * | sessions are opened, and requests asked, at most at a rate: 429, and Retry-After says when
         D-depth | * | how deep JSON may be nested is a setting, the same on every interpreter
         D-dead-peers | * | a peer whose machine is gone is given up by the kernel
+        D-strict | * | what Node's HTTP server refuses is refused; what is taken it reads the same
         D-floods | * | whoever floods it: those who do nothing wrong are served, and in the end nothing is left
         D-shedding | * | while the event loop lags, nothing new is taken: 503; what runs goes on
     """,

@@ -65,7 +65,7 @@ def test_who_has_begun_to_ask_is_answered_and_no_more() -> None:
             assert half.answers[0].json == {"status": "draining"}
             assert (half.answers[0].status, half.answers[0].fields["connection"]) == (503, "close")
             assert len(half.answers) == 1
-            assert half.closed
+            assert half.transport.ended
             eager.send(http("GET", "/sse")[10:])
             assert eager.answers[0].status == 503
             stage.gate.set()

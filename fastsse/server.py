@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from email.utils import formatdate
@@ -416,7 +416,22 @@ async def _serve(server: Server, started: Callable[[Server], None] | None) -> in
     if started is not None:
         started(server)
     await told.wait()
-    return min(await server.stop(), MOST_CUT)
+    cut = await server.stop()
+    gc.unfreeze()
+    return min(cut, MOST_CUT)
+
+
+@contextlib.contextmanager
+def _signals_given_back() -> Iterator[None]:
+    """Of a loop that is closed, uvloop leaves the handlers behind, and asyncio Python's own."""
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = [(number, signal.getsignal(number)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            if handler is not None:  # one that was not set from Python stays as it is
+                signal.signal(number, handler)
 
 
 def loop_factory(config: Config) -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -447,7 +462,7 @@ def run(app: Application, config: Config | None = None, *, started: Callable[[Se
         )
     config = config or Config()
     server = Server(app, config)
-    with asyncio.Runner(loop_factory=loop_factory(config)) as runner:
+    with _signals_given_back(), asyncio.Runner(loop_factory=loop_factory(config)) as runner:
         code = runner.run(_serve(server, started))
         # From here on Python waits for every task and every thread.
         last = threading.Timer(FAREWELL, _leave, (code,))

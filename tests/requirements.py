@@ -301,6 +301,7 @@ DESIGN = {
         D-http-h11 | * | h11 reads everything on request, and means the same by it
     """,
     "2 doors": """
+        D-in-loop | * | servers in a loop that is there already: several at once, beside others, and nothing is left
         D-testing | * | a server inside your test: ready at once, on a free port, by context manager and by fixture
         D-wire | * | a client of any revision without sockets, on the same code paths
     """,

@@ -18,6 +18,7 @@ from fastsse.errors import (
     ToolError,
 )
 from fastsse.handler import Catalog, Handler, Plan, Request, Result, Work
+from fastsse.principal import Credentials, Principal
 from fastsse.questions import Question, elicit, elicit_url, ping, roots, sample
 from fastsse.server import Server, run
 
@@ -32,6 +33,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "Context",
+    "Credentials",
     "EmbeddedResource",
     "FastsseError",
     "Handler",
@@ -40,6 +42,7 @@ __all__ = [
     "McpError",
     "Message",
     "Plan",
+    "Principal",
     "Question",
     "Request",
     "ResourceLink",

@@ -9,7 +9,7 @@ are InvalidParams, unknown resources ResourceNotFound. MCP server/*, pagination.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, Unpack, overload
 
@@ -18,6 +18,7 @@ from fastsse.content import Json
 from fastsse.errors import ConfigError, InvalidParams, MethodNotFound, ResourceNotFound
 from fastsse.listing import MEMBERS, Pages
 from fastsse.offer import Function, Offer, Options
+from fastsse.principal import Credentials, Principal
 from fastsse.prompts import Completion, Prompt, PromptOptions, encode_completion, read_completing
 from fastsse.resources import Resource, ResourceOptions
 from fastsse.revisions import R5
@@ -56,7 +57,8 @@ class App:
 
     `lifespan` is called with the app when a server starts and gives an async context manager; what it yields is
     `Context.lifespan`. Lists have `page_size` entries a page. `cache_ttl_ms` and `cache_scope` tell 2026-07-28 clients
-    how long lists and reads stay good, and whether for everybody ("public").
+    how long lists and reads stay good, and whether for everybody ("public"). `authenticate` is awaited with the
+    `Credentials` of every request that no token of the settings lets in, and returns a `Principal`, or None for 401.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class App:
         icons: Iterable[Json] = (),
         website_url: str | None = None,
         lifespan: Lifespan | None = None,
+        authenticate: Callable[[Credentials], Awaitable[Principal | None]] | None = None,
         page_size: int = 100,
         cache_ttl_ms: int = 0,
         cache_scope: Literal["public", "private"] = "private",
@@ -88,6 +91,7 @@ class App:
         self.icons = [dict(icon) for icon in icons]
         self.website_url = website_url
         self.lifespan = lifespan
+        self.authenticate = authenticate
         self.page_size = page_size
         self.cache_hint: tuple[int, str] = (cache_ttl_ms, cache_scope)
         self.epoch = 0

@@ -7,15 +7,12 @@ Pure: embedders and tests call `Config(...)`; `sources` makes one from flags, th
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from ipaddress import ip_network
 from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
-from urllib.parse import urlsplit
 
 import msgspec
 
-from fastsse.errors import ConfigError
+from fastsse.entries import host, network, origin, public_url, refusal, scope, token, url, where
 
 KIB: Final = 1024
 MIB: Final = 1024 * 1024
@@ -116,6 +113,25 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         "addresses and networks of proxies whose Forwarded or X-Forwarded-* headers are believed: unix for whoever "
         "comes through a Unix socket", "nginx set_real_ip_from: nobody by default",
     )] = ()
+    tokens: Annotated[tuple[str, ...], _who(
+        "bearer tokens that are let in, each `name: token [scopes]`; kept as SHA-256", "Kubernetes --token-auth-file",
+        secret=True,
+    )] = ()
+    token_file: Annotated[str | None, _who(
+        "file of such lines, # begins a comment; a token may stand there as sha256:<hex>", "Apache AuthUserFile",
+    )] = None
+    issuer: Annotated[str | None, _who(
+        "authorization server that clients are sent to; the `iss` of its tokens", "RFC 9728 authorization_servers",
+    )] = None
+    jwks_url: Annotated[str | None, _who(
+        "where that issuer publishes its keys: tokens (JWT) that they have signed are let in", "RFC 8414 jwks_uri",
+    )] = None
+    audience: Annotated[str | None, _who(
+        "what those tokens have to be made for; without it public_url with /mcp or /sse", "RFC 8707",
+    )] = None
+    required_scopes: Annotated[tuple[str, ...], _who(
+        "scopes that everybody needs", "Python SDK AuthSettings.required_scopes",
+    )] = ()
     production: Annotated[bool, _who(
         "origins must be listed even on loopback, refusals are terse", "Express NODE_ENV=production",
         aliases=("NODE_ENV",), truth="production",
@@ -199,6 +215,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         "a peer whose machine answers nothing any more is given up (TCP_USER_TIMEOUT and keep-alive; Linux); 0 = off",
         "gRPC keepalive_timeout 20 s, three times that for phones", 0, DAY,
     )] = 60.0
+    auth_timeout: Annotated[float, _clock(
+        "until the application, or the keys of the issuer, have said who asks",
+        "Kubernetes authentication webhooks: 10 s, three tries",
+    )] = 10.0
     shed_lag: Annotated[float, _clock(
         "the event loop runs this late, again and again: no new sessions, streams and calls until it does not; 0 = off",
         "Fastify under-pressure maxEventLoopDelay 1000 ms", 0,
@@ -266,6 +286,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
                 raise refusal(name, getattr(self, name), "accompanied by tls_cert")
         if not self.buffer_high <= self.buffer_max:
             raise refusal("buffer_high", self.buffer_high, f"at most buffer_max, which is {self.buffer_max}")
+        if self.jwks_url is not None and self.issuer is None:
+            raise refusal("issuer", "none", "set, with jwks_url: whose keys are they?")
+        if self.jwks_url is not None and self.audience is None and self.public_url is None:
+            raise refusal("audience", "none", "set, with jwks_url, unless public_url says under which URL clients come")
         if self.state_key is not None and len(self.state_key.encode()) < 16:
             raise refusal("state_key", "a shorter one", "at least 16 bytes, better 32 random ones")
 
@@ -292,10 +316,6 @@ def shown(name: str, value: Any) -> str:
     return "(hidden)" if SETTINGS[name].secret and value is not None else repr(value)
 
 
-def refusal(name: str, seen: object, wanted: str) -> ConfigError:
-    return ConfigError(f"{name} is {seen if isinstance(seen, str) else repr(seen)}, but must be {wanted}")
-
-
 # -- one value ------------------------------------------------------------------------------------------------------
 
 
@@ -314,16 +334,18 @@ def check(name: str, value: Any) -> Any:
         return _number(name, kind, value)
     if kind == tuple[str, ...]:
         if isinstance(value, str) or not isinstance(value, Iterable):
-            raise refusal(name, value, "a list of strings")
-        entries = {"allowed_hosts": _host, "trusted_proxies": _network}
-        return tuple(dict.fromkeys(entries.get(name, _origin)(name, entry) for entry in value))
+            raise refusal(name, "(hidden)" if SETTINGS[name].secret else value, "a list of strings")
+        entries = {"allowed_hosts": host, "trusted_proxies": network, "tokens": token, "required_scopes": scope}
+        return tuple(dict.fromkeys(entries.get(name, origin)(name, entry) for entry in value))
     if value is None and kind == str | None:
         return None
     if not isinstance(value, str) or not value.strip():
         raise refusal(name, "(empty)" if value == "" else repr(value), "a text that is not empty")
     if name == "public_url":
-        return _public_url(value)
-    return _where(value.strip()) if name == "host" else value
+        return public_url(value)
+    if name in ("issuer", "jwks_url"):
+        return url(name, value)
+    return where(value.strip()) if name == "host" else value
 
 
 def _number(name: str, kind: type, value: Any) -> int | float:
@@ -336,57 +358,3 @@ def _number(name: str, kind: type, value: Any) -> int | float:
     if not low <= value <= high:  # also refuses nan
         raise refusal(name, repr(value), wanted)
     return float(value) if kind is float else int(value)
-
-
-def _where(text: str) -> str:
-    if text.startswith("unix:"):
-        if not text.removeprefix("unix:"):
-            raise refusal("host", repr(text), "unix:/path, with the path of the socket file")
-        return text
-    if text.startswith("fd:") and ":" not in text[3:] and not text[3:].isdecimal():  # fd::1 is an address
-        raise refusal("host", repr(text), "fd:N, with the number of the file descriptor")
-    return text.removeprefix("[").removesuffix("]")
-
-
-_HOST: Final = re.compile(r"(?:(?:\*\.)?[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?\.?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
-
-
-def _host(name: str, entry: object) -> str:
-    text = entry.strip().lower() if isinstance(entry, str) else ""
-    if text != "*" and not _HOST.fullmatch(text):
-        raise refusal(name, repr(entry), "name[:port] as clients send it in Host, *.example.com[:port], or *")
-    return text
-
-
-def _origin(name: str, entry: object) -> str:
-    """As a browser sends it: lower case, no path, no default port."""
-    text = entry.strip().lower().removesuffix("/") if isinstance(entry, str) else ""
-    if text in ("*", "null"):
-        return text
-    scheme, separator, rest = text.partition("://")
-    if not separator or not re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme) or not _HOST.fullmatch(rest) or "*" in rest:
-        raise refusal(name, repr(entry), "scheme://host[:port] as browsers send it in Origin, or *")
-    return f"{scheme}://{rest.removesuffix({'http': ':80', 'https': ':443'}.get(scheme, ' '))}"
-
-
-def _network(name: str, entry: object) -> str:
-    text = entry.strip().lower() if isinstance(entry, str) else ""
-    if text == "unix":
-        return text
-    try:
-        return str(ip_network(text))
-    except ValueError:
-        raise refusal(name, repr(entry), "an address, a network as 10.0.0.0/8, or unix") from None
-
-
-def _public_url(value: str) -> str:
-    wanted = "http:// or https://, a host, perhaps a port and a path; no user, query or fragment"
-    try:
-        parts = urlsplit(value.strip())
-        whole = parts.scheme in ("http", "https") and _HOST.fullmatch(parts.netloc.lower()) and "*" not in parts.netloc
-        parts.port  # noqa: B018 -- raises when it is no port
-    except ValueError:
-        whole = False
-    if not whole or parts.query or parts.fragment or not re.fullmatch(r"[!-~]*", value.strip()):
-        raise refusal("public_url", repr(value), wanted)
-    return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"

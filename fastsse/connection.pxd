@@ -19,7 +19,7 @@ cdef class Home:
     cdef public list _dirty
     cdef public double body_timeout, head_timeout, keep_alive, ping, sse_after
     cdef public bint draining, plain, serving
-    cdef public object clock, config
+    cdef public object authenticator, clock, config
     cdef public Dispatch dispatch
     cdef public Endpoint endpoint
     cdef public Heads heads
@@ -34,7 +34,7 @@ cdef class Home:
 
 cdef class Connection(Outlet):
     cdef public Home home
-    cdef public object transport, call, waiter
+    cdef public object transport, asking, call, waiter
     cdef public Shard shard
     cdef public Requests requests
     cdef public int phase, persistence

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fastsse import _framing
-from fastsse.decision import Batch, Call, Decision, Listen, Reply
+from fastsse.decision import Authenticate, Batch, Call, Decision, Listen, Reply
 from fastsse.errors import INTERNAL_ERROR, CloseReason, McpError, RequestRefused
 from fastsse.http11 import Requests
 from fastsse.responses import CONTINUE, JSON, Heads
@@ -23,10 +23,12 @@ from fastsse.stream import EventStream
 from fastsse.writebuffer import Outlet, WriteBuffer
 
 if TYPE_CHECKING:
+    from fastsse.authenticator import Authenticator
     from fastsse.config import Config
     from fastsse.context import Context
     from fastsse.dispatch import Dispatch
     from fastsse.endpoint import Endpoint
+    from fastsse.principal import Principal
     from fastsse.shards import Shard, Table
     from fastsse.stats import Stats
 
@@ -54,10 +56,11 @@ class Home:
     """What all connections of one server share; `Server` is one. `clock()` gives monotonic seconds."""
 
     __slots__ = (
-        "_dirty", "body_timeout", "budget", "clock", "config", "dispatch", "draining", "endpoint", "head_timeout",
-        "heads", "keep_alive", "ping", "plain", "serving", "sse_after", "stats", "table",
+        "_dirty", "authenticator", "body_timeout", "budget", "clock", "config", "dispatch", "draining", "endpoint",
+        "head_timeout", "heads", "keep_alive", "ping", "plain", "serving", "sse_after", "stats", "table",
     )  # fmt: skip
 
+    authenticator: Authenticator
     dispatch: Dispatch
     endpoint: Endpoint
 
@@ -90,6 +93,10 @@ class Home:
     @property
     def crowded(self) -> bool:
         """There are so many too many that it cannot even be told that it is."""
+        raise NotImplementedError
+
+    def wall(self) -> float:
+        """Unix time."""
         raise NotImplementedError
 
     def timestamp(self) -> str:
@@ -129,8 +136,9 @@ class Connection(Outlet):
     """Duck-typed asyncio.Protocol."""
 
     __slots__ = (
-        "buffer", "call", "charged", "deadline", "dirty", "head", "held", "home", "listen", "local", "out", "paused",
-        "persistence", "phase", "requests", "shard", "since", "stalled", "stream", "transport", "waiter", "written",
+        "asking", "buffer", "call", "charged", "deadline", "dirty", "head", "held", "home", "listen", "local", "out",
+        "paused", "persistence", "phase", "requests", "shard", "since", "stalled", "stream", "transport", "waiter",
+        "written",
     )  # fmt: skip
 
     def __init__(self, home: Home) -> None:
@@ -151,6 +159,7 @@ class Connection(Outlet):
         self.charged = 0  # bytes held for this peer, without those in the buffer, that the budget knows of
         self.out: list[bytes] | None = None  # collects answers while data_received runs
         self.head: _framing.Head | None = None
+        self.asking: asyncio.Task[None] | None = None
         self.call: Context | None = None
         self.stream: EventStream | None = None
         self.buffer: WriteBuffer | None = None
@@ -256,6 +265,9 @@ class Connection(Outlet):
             call._line = None
             if call._call.era.modern:
                 call.cancel(CloseReason.CLIENT_CLOSED.value)
+        if self.asking is not None:
+            self.asking.cancel()
+            self.asking = None
 
     # --- incoming
 
@@ -354,7 +366,7 @@ class Connection(Outlet):
             self.phase = BODY
             decision = home.endpoint.head(head, self, now)
             if decision is not None:
-                if requests.body() is None:
+                if type(decision) is not Authenticate and requests.body() is None:
                     self.persistence = LAST
                 self._perform(decision, now)
                 return True
@@ -378,9 +390,11 @@ class Connection(Outlet):
             self._run(decision, now)
         elif type(decision) is Listen:
             self._listen(decision, now)
-        else:
-            assert isinstance(decision, Batch)
+        elif type(decision) is Batch:
             self._batch(decision, now)
+        else:
+            assert isinstance(decision, Authenticate)
+            self._authenticate(decision, now)
 
     def _reply(self, reply: Reply, now: float) -> None:
         head = self.head
@@ -474,6 +488,8 @@ class Connection(Outlet):
         if listen.heartbeat is not None:
             self.since = now
             self.deadline = min(self.deadline, now + home.config.heartbeat)
+        if listen.expires() != NEVER:
+            self.deadline = min(self.deadline, now + max(0.0, listen.expires() - home.wall()))
 
     def _open(
         self, stream: EventStream, era: str, extra: bytes, opening: list[bytes], after: int | None, now: float
@@ -552,6 +568,50 @@ class Connection(Outlet):
         if self.waiter is None:
             self.waiter = self.home.dispatch.loop.create_future()
         return self.waiter
+
+    # --- who asks
+
+    def _authenticate(self, asked: Authenticate, now: float) -> None:
+        """The request waits, and what comes behind it."""
+        self.phase = CALLING
+        self.since = now
+        self.deadline = NEVER
+        self.asking = self.home.authenticator.begin(asked, self)
+
+    def authenticated(self, asked: Authenticate, principal: Principal | None, refused: RequestRefused | None) -> None:
+        """It is known who asks, or it cannot be: the request goes on."""
+        head = self.head
+        self.asking = None
+        if self.phase != CALLING or head is None:
+            return
+        home = self.home
+        now = home.clock()
+        self.phase = BODY
+        self.since = NEVER
+        try:
+            if refused is not None:
+                raise refused
+            decision = home.endpoint.recognised(asked, principal, head, self, now)
+            complete = self.requests.body() is not None
+            if decision is None:
+                if head.expect_continue and not complete:
+                    self._write(CONTINUE)
+                self.deadline = now + home.body_timeout
+            else:
+                if not complete and type(decision) is not Authenticate:
+                    self.persistence = LAST
+                self._perform(decision, now)
+        except RequestRefused as no:
+            self._refuse(no)
+        except Exception:
+            log.exception("a request failed")
+            self.persistence = LAST
+            self._refuse(RequestRefused(500, "internal", "Internal error", code=INTERNAL_ERROR))
+        if self.phase <= BODY and not self.paused and self.transport is not None:
+            if self.held:
+                self.held = False
+                self.transport.resume_reading()
+            self._advance(now)
 
     # --- outgoing
 
@@ -744,6 +804,14 @@ class Connection(Outlet):
         config = home.config
         buffer, listen = self.buffer, self.listen
         assert buffer is not None
+        left = NEVER if listen is None or listen.expires() == NEVER else listen.expires() - home.wall()
+        if listen is not None and left <= 0:
+            self.deadline = now + config.ping
+            if listen.audience is not None:
+                listen.audience.finish(CloseReason.EXPIRED)
+            else:
+                buffer.end(CloseReason.EXPIRED)
+            return
         if listen is not None and listen.heartbeat is not None and now - self.since >= config.heartbeat:
             self.since = now
             buffer.push(listen.heartbeat(home.timestamp()))
@@ -756,6 +824,7 @@ class Connection(Outlet):
             self.deadline = min(self.deadline, self.since + config.heartbeat)
         if self.deadline <= now:
             self.deadline = now + config.ping
+        self.deadline = min(self.deadline, now + left)
 
     def _too_slow(self, reason: str, message: str, setting: str) -> None:
         limit = getattr(self.home.config, setting)

@@ -29,7 +29,7 @@ cdef class Batch:
     cdef public list replies, calls
 
 cdef class Listen:
-    cdef public object after, audience, heartbeat, session
+    cdef public object after, audience, heartbeat, principal, session
     cdef public str era
     cdef public bytes extra
     cdef public list opening

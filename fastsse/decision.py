@@ -4,24 +4,25 @@ Reply      an HTTP answer that is complete: a result, an error, a page, 202, a r
 Call       a handler is to run; its answer goes where `Call` says
 Batch      several messages of one 2025-03-26 array, answered together
 Listen     the response is an event stream from its first byte
+Authenticate  somebody else has to say who asks; then the rules are asked again
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from fastsse import _framing
+from fastsse.principal import NEVER, Credentials, Principal
 from fastsse.responses import EVENTS, JSON
 
 if TYPE_CHECKING:
     from fastsse._framing import Head
-    from fastsse.errors import McpError
+    from fastsse.errors import CloseReason, McpError
     from fastsse.handler import Answer, Request
     from fastsse.questions import Question
     from fastsse.session import Session
-    from fastsse.shards import Audience
-    from fastsse.stream import EventStream
+    from fastsse.stream import Event, EventStream
 
 TEXT = b"text/plain; charset=utf-8"
 HTML = b"text/html; charset=utf-8"
@@ -131,15 +132,27 @@ class Batch:
         self.calls = calls
 
 
+class Listener(Protocol):
+    """Who receives events for everybody on a stream of its own."""
+
+    def offer(self, event: Event) -> None: ...
+
+    def finish(self, reason: CloseReason) -> None:
+        """Ends the stream, as the era has it."""
+        ...
+
+
 class Listen:
     """The response is an event stream from its first byte.
 
     `opening`: frames that leave with the head. `after`: replay what followed this event first. `audience`:
     receives events for everybody as long as the connection lives. `heartbeat(timestamp)`: a frame to send
-    every `heartbeat` seconds (guide C). `session`: whose stream it is, if anybody's.
+    every `heartbeat` seconds (guide C). `session`: whose stream it is, if anybody's; without one it is `principal`'s.
     """
 
-    __slots__ = ("after", "audience", "era", "extra", "heartbeat", "opening", "session", "stream")
+    __slots__ = (
+        "after", "audience", "era", "extra", "heartbeat", "opening", "principal", "session", "stream",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -147,10 +160,11 @@ class Listen:
         stream: EventStream,
         opening: list[bytes],
         after: int | None = None,
-        audience: Audience | None = None,
+        audience: Listener | None = None,
         heartbeat: Callable[[str], bytes] | None = None,
         session: Session | None = None,
         extra: bytes = b"",
+        principal: Principal | None = None,
     ) -> None:
         self.era = era
         self.stream = stream
@@ -160,9 +174,26 @@ class Listen:
         self.heartbeat = heartbeat
         self.session = session
         self.extra = extra
+        self.principal = principal
+
+    def expires(self) -> float:
+        """Unix time at which what proves whose stream it is stops to; a later request of its session may renew that."""
+        owner = self.principal if self.session is None else self.session.principal
+        return NEVER if owner is None else owner.expires
 
 
-Decision = Reply | Call | Batch | Listen
+class Authenticate:
+    """Who asks is not known yet: `keys`, the issuer's keys have to be fetched; otherwise the application says it, from
+    the credentials."""
+
+    __slots__ = ("credentials", "keys")
+
+    def __init__(self, credentials: Credentials, keys: bool) -> None:
+        self.credentials = credentials
+        self.keys = keys
+
+
+Decision = Reply | Call | Batch | Listen | Authenticate
 
 
 class Accepts:

@@ -80,20 +80,23 @@ _ENDPOINTS: Final = (
 )
 
 
-def page(base_url: str, tools: Sequence[Mapping[str, Any]], *, name: str, version: str) -> bytes:
+def page(base_url: str, tools: Sequence[Mapping[str, Any]] | None, *, name: str, version: str) -> bytes:
     """The HTML as UTF-8.
 
     `base_url`: scheme://host[:port][/prefix] under which this client reaches the server, without a slash at the end.
-    `tools`: mappings with `name`, `description` (text or absent) and `inputSchema`.
+    `tools`: mappings with `name`, `description` (text or absent) and `inputSchema`; None: they are not for everybody.
     """
     base = base_url.rstrip("/")
     rows = "".join(
         f"<tr><td><code>{method} {escape(path)}</code></td><td>{escape(about)}</td></tr>"
         for method, path, about in _ENDPOINTS
     )
-    shown = "".join(map(_tool, tools)) or "<p>None are offered.</p>"
+    shown = "".join(map(_tool, tools or ())) or "<p>None are offered.</p>"
+    if tools is None:
+        shown = "<p>They are listed for those who say who they are: <code>Authorization: Bearer …</code></p>"
     examples = "".join(
-        f"<h3>{escape(title)}</h3>{_block(f'example-{key}', text)}" for key, title, text in _examples(base, tools, name)
+        f"<h3>{escape(title)}</h3>{_block(f'example-{key}', text)}"
+        for key, title, text in _examples(base, tools or (), name)
     )
     text = f"""<!DOCTYPE html>
 <html lang="en">
@@ -109,7 +112,7 @@ def page(base_url: str, tools: Sequence[Mapping[str, Any]], *, name: str, versio
 <p>Version {escape(version)}, a Model Context Protocol server at <code>{escape(base)}</code>.</p>
 <h2>Endpoints</h2>
 <table><tbody>{rows}</tbody></table>
-<h2 id="tools">Tools ({len(tools)})</h2>
+<h2 id="tools">Tools{"" if tools is None else f" ({len(tools)})"}</h2>
 {shown}
 <h2 id="examples">Examples</h2>
 {examples}

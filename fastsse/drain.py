@@ -79,7 +79,7 @@ class Drain:
         for shard in home.table.shards:
             for member in list(shard.audience):
                 if isinstance(member, Listener):
-                    member.finish()
+                    member.finish(CloseReason.SHUTDOWN)
         retry = home.config.retry_ms
         for connection in self.home.connections():
             if connection.listen is not None and connection.buffer is not None:

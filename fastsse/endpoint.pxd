@@ -15,7 +15,7 @@ from fastsse.streamable cimport Streamable
 cdef bytes PATH
 
 cdef class Endpoint:
-    cdef public object config, catalog, gauges, admission, gate, proxies
+    cdef public object config, auth, catalog, gauges, admission, gate, proxies
     cdef public Table table
     cdef public Stats stats
     cdef public Guard guard
@@ -26,7 +26,7 @@ cdef class Endpoint:
     cdef public HttpSse httpsse
     cdef public Streamable streamable
     cdef public Stateless stateless
-    cdef public dict _accepts, _names, _routes
+    cdef public dict _accepts, _names, _resources, _routes
     cdef public bytes _accept
     cdef public Accepts _reads
 

@@ -15,13 +15,26 @@ from urllib.parse import urlsplit
 from fastsse import docs, errors, events, jsonrpc, pages
 from fastsse._framing import Head, Message, depth, error
 from fastsse.admission import Admission, Busy, Peer
+from fastsse.auth import Authentication, Denied
 from fastsse.config import Config
-from fastsse.decision import HTML, PROMETHEUS, Accepts, Batch, Decision, Listen, Reply, accepts, wants_events
+from fastsse.decision import (
+    HTML,
+    PROMETHEUS,
+    Accepts,
+    Authenticate,
+    Batch,
+    Decision,
+    Listen,
+    Reply,
+    accepts,
+    wants_events,
+)
 from fastsse.forwarded import Proxies
 from fastsse.handler import Catalog
 from fastsse.handshake import Handshake
 from fastsse.httpsse import HttpSse
 from fastsse.jsonrpc import Meta
+from fastsse.principal import Principal
 from fastsse.responses import JSON
 from fastsse.revisions import MODERN
 from fastsse.security import Guard
@@ -30,7 +43,7 @@ from fastsse.stateless import Stateless
 from fastsse.stats import Stats
 from fastsse.streamable import Streamable
 
-MCP, SSE, MESSAGE, HEALTH, READY, SESSIONS, DOCS, METRICS = range(8)
+MCP, SSE, MESSAGE, HEALTH, READY, SESSIONS, DOCS, METRICS, METADATA = range(9)
 ROUTES = {
     b"/mcp": MCP,
     b"/sse": SSE,
@@ -43,6 +56,10 @@ ROUTES = {
     b"/metrics": METRICS,
 }
 NAMES = {route: path.decode() for path, route in ROUTES.items() if path != b"/messages"}
+OPEN = (HEALTH, READY, DOCS, METADATA)
+"""What is there for everybody: for load balancers, and for those who want to know how to come in."""
+PRIVATE = (SESSIONS, METRICS)
+"""What is there for administrators, once people have to say who they are."""
 MODERN_NAMES = frozenset(name.encode() for name in MODERN)
 PATH = b"/mcp"
 ALLOWED = {MCP: b"GET, HEAD, POST, DELETE, OPTIONS", MESSAGE: b"POST, OPTIONS"}
@@ -86,6 +103,7 @@ class Endpoint:
         gauges: Gauges,
         key: bytes,
         max_body: int,
+        auth: Authentication | None = None,
     ) -> None:
         self.config = config
         self.catalog = catalog
@@ -105,6 +123,7 @@ class Endpoint:
         self.admission = Admission(config)
         self.scheme = "http" if config.tls_cert is None else "https"
         self.proxies = Proxies(config.trusted_proxies) if config.trusted_proxies else None
+        self.auth = auth
         self.gate: Admission | None = None  # whom requests have to ask; usually nobody
         self.set_busy(None)
         self._accepts: dict[bytes | None, Accepts] = {}
@@ -116,6 +135,8 @@ class Endpoint:
             if self.prefix:
                 self._routes[self.prefix + path] = self._routes[self.prefix + path + b"/"] = route
         self._names = {path: NAMES[route] for path, route in self._routes.items()}
+        self._resources = {} if auth is None else auth.resources(self.prefix.decode())
+        self._routes.update(dict.fromkeys(self._resources, METADATA))
 
     def set_busy(self, busy: Busy | None) -> None:
         """From now on nothing new is taken, and why; None: again it is."""
@@ -142,6 +163,10 @@ class Endpoint:
                 want="/mcp, /sse, /docs",
                 setting="public_url",
             )
+        if self.auth is not None and route not in OPEN:
+            waits = self._recognise(self.auth, head, route, peer, now)
+            if waits is not None:
+                return waits
         if method == b"POST" and route in (MCP, MESSAGE):
             self._check_body(head)
             return None
@@ -236,6 +261,38 @@ class Endpoint:
 
     # --- who asks, and where
 
+    def _recognise(self, auth: Authentication, head: Head, route: int, peer: Peer, now: float) -> Authenticate | None:
+        """Notes in the head who asks, or says what to wait for. Raises Denied."""
+        wall = self.gauges.wall()
+        try:
+            who = head.principal
+            if who is None:
+                found = auth.recognise(head, self.client(head, peer).address(), now, wall)
+                if isinstance(found, Authenticate):
+                    return found
+                who = head.principal = found
+            auth.check(who, route in PRIVATE, wall)
+        except Denied as denied:
+            self._challenge(auth, denied, head, peer)
+            raise
+        return None
+
+    def recognised(
+        self, asked: Authenticate, principal: Principal | None, head: Head, peer: Peer, now: float
+    ) -> Decision | None:
+        """What the head leads to, once there is what `asked` says: whom the application knows, or the issuer's keys."""
+        assert self.auth is not None
+        if principal is None and not asked.keys:
+            denied = self.auth.unknown(head)
+            self._challenge(self.auth, denied, head, peer)
+            raise denied
+        head.principal = principal
+        return self.head(head, peer, now)
+
+    def _challenge(self, auth: Authentication, denied: Denied, head: Head, peer: Peer) -> None:
+        resource = "/sse" if self._routes.get(head.path) in (SSE, MESSAGE) else "/mcp"
+        denied.metadata = auth.metadata_url(self.base(head, peer), resource)
+
     def client(self, head: Head, peer: Peer) -> Peer:
         """Whose request it is: of what trusted proxies bring, that of whom they name. For limits and logs."""
         return peer if self.proxies is None else self.proxies.client(head, peer)
@@ -262,7 +319,8 @@ class Endpoint:
             status, body = pages.ready(self.gauges.draining)
             return Reply(status, body)
         if route == SESSIONS:
-            full = self.guard.loopback and peer.local and not any(head.get(name) is not None for name in FORWARDING)
+            own = self.guard.loopback and peer.local and not any(head.get(name) is not None for name in FORWARDING)
+            full = own or self.auth is not None  # then it is an administrator
             ids = [id.decode() for id in self.table.ids()]
             return Reply(200, pages.sessions(self.table.count, ids, full))
         if route == METRICS:
@@ -278,7 +336,12 @@ class Endpoint:
                 held=self.gauges.held(),
             )
             return Reply(200, text, PROMETHEUS)
-        page = docs.page(self.base(head, peer), tools, name=catalog.name, version=catalog.version)
+        if route == METADATA:
+            assert self.auth is not None
+            return Reply(200, self.auth.metadata(self.base(head, peer), self._resources[head.path]))
+        page = docs.page(
+            self.base(head, peer), None if self.auth else tools, name=catalog.name, version=catalog.version
+        )
         return Reply(200, page, HTML, docs.EXTRA)
 
     # --- second step: the body
@@ -375,6 +438,8 @@ class Endpoint:
             extra = b"Allow: " + self._allowed(head) + b"\r\n"
         elif refused.status in (429, 503):
             extra = b"Retry-After: %d\r\n" % refused.retry_after
+        elif isinstance(refused, Denied):
+            extra = refused.challenge()
         body = error(None, jsonrpc.error_object(refused.code, refused.message, data))
         close = head is not None and head.method not in VERBS
         return Reply(refused.status, body, JSON, extra, close, refused.reason)

@@ -155,5 +155,6 @@ class CloseReason(Enum):
     REPLACED = "a newer stream took its place"
     SESSION_ENDED = "session ended"
     SHUTDOWN = "server stops"
+    EXPIRED = "credentials expired"
     PIPELINE = "too many pipelined bytes"
     FAILED = "internal error"

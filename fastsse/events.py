@@ -51,6 +51,9 @@ class PlainStream:
         if isinstance(event, Broadcast) and self.wants(event.type):
             self.stream.send(event.frame)
 
+    def finish(self, reason: errors.CloseReason) -> None:
+        self.stream.end(reason)
+
     def heartbeat(self, timestamp: str) -> bytes:
         """The frame that is due every 30 s; a comment when heartbeats are filtered out."""
         return typed("heartbeat", {"timestamp": timestamp}) if self.wants("heartbeat") else _framing.comment(b"ping")
@@ -82,4 +85,4 @@ def listen(head: Head, catalog: Catalog, timestamp: str) -> Listen:
             "timestamp": timestamp,
         }
         opening = [typed("welcome", data)]
-    return Listen(ERA, stream, opening, audience=plain, heartbeat=plain.heartbeat)
+    return Listen(ERA, stream, opening, audience=plain, heartbeat=plain.heartbeat, principal=head.principal)

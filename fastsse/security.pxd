@@ -1,5 +1,5 @@
 cdef class Guard:
-    cdef public bint production, loopback, any_host, any_origin
+    cdef public bint production, loopback, any_host, any_origin, cookies
     cdef public object public_host, public_origin
     cdef public tuple allowed_hosts
     cdef public frozenset allowed_origins

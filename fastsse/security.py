@@ -60,9 +60,10 @@ def _origin_of(scheme: str, authority: str) -> str:
 
 
 class Guard:
-    """The verdicts, kept for the values seen. `loopback`: the server is bound to loopback addresses only."""
+    """The verdicts, kept for the values seen. `loopback`: the server is bound to loopback addresses only. `cookies`:
+    they may say who asks, so browsers may send them along from origins that are accepted (unless all are)."""
 
-    def __init__(self, config: Config, loopback: bool) -> None:
+    def __init__(self, config: Config, loopback: bool, cookies: bool = False) -> None:
         self.production = config.production
         self.loopback = loopback
         public = urlsplit(config.public_url) if config.public_url else None
@@ -72,6 +73,7 @@ class Guard:
         self.allowed_origins = frozenset(entry.lower().rstrip("/") for entry in config.allowed_origins)
         self.any_host = "*" in self.allowed_hosts or not (loopback or self.allowed_hosts or self.public_host)
         self.any_origin = "*" in self.allowed_origins
+        self.cookies = cookies and not self.any_origin
         self._last: bytes | None = b"\n"  # the Host that passed last
         self._hosts: dict[bytes | None, bool] = {}
         self._origins: dict[tuple[bytes, bytes | None], bytes] = {}
@@ -145,6 +147,8 @@ class Guard:
                     origin,
                     EXPOSED,
                 )
+                if self.cookies:
+                    lines += b"Access-Control-Allow-Credentials: true\r\n"
             else:
                 lines = b""
             if len(self._origins) < KEPT:

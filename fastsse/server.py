@@ -25,6 +25,7 @@ from email.utils import formatdate
 from typing import Any, Protocol, cast
 
 from fastsse import _framing, jsonrpc, pages
+from fastsse.authenticator import Ask, Authenticator
 from fastsse.budget import Budget
 from fastsse.config import Config
 from fastsse.connection import Connection, Home
@@ -64,6 +65,11 @@ class Application(Catalog, Handler, Protocol):
 
     @property
     def lifespan(self) -> Callable[[Any], AbstractAsyncContextManager[Any]] | None: ...
+
+    @property
+    def authenticate(self) -> Ask | None:
+        """Recognises those whom no setting lets in; see `App`."""
+        ...
 
 
 def raise_file_limit() -> int:
@@ -131,6 +137,7 @@ class Server(Home):
             for one in listening:
                 stack.callback(one.close)
             self._admit(all(one.local for one in listening))
+            stack.push_async_callback(self.authenticator.close)
             threads = config.threads or min(32, (os.cpu_count() or 1) + 4)
             pool = ThreadPoolExecutor(threads, thread_name_prefix="fastsse")
             self.dispatch = Dispatch(self.app, config, self.stats, loop, pool, self.clock)
@@ -164,10 +171,12 @@ class Server(Home):
     def _admit(self, loopback: bool) -> None:
         """Who may come depends on where we listen."""
         config = self.config
-        guard = Guard(config, loopback)
+        self.authenticator = Authenticator(config, self.app.authenticate, self.clock)
+        guard = Guard(config, loopback, cookies=self.app.authenticate is not None)
         self.hosts, self.origins = guard.hosts, guard.origins
         key = config.state_key.encode() if config.state_key else secrets.token_bytes(32)
-        self.endpoint = Endpoint(config, self.app, self.table, self.stats, guard, self, key, config.max_body)
+        auth = self.authenticator.rules
+        self.endpoint = Endpoint(config, self.app, self.table, self.stats, guard, self, key, config.max_body, auth)
 
     @property
     def url(self) -> str:

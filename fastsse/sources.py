@@ -10,7 +10,8 @@ import difflib
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from fastsse.config import KIB, MIB, SETTINGS, TYPES, Config, check, choices, refusal
+from fastsse.config import KIB, MIB, SETTINGS, TYPES, Config, check, choices
+from fastsse.entries import refusal
 from fastsse.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -147,7 +147,7 @@ class Stateless(Era):
             elif len(self.plain) < KEPT and not self.catalog.required_capabilities(method, name):
                 self.plain.add(name)
         if method == "subscriptions/listen":
-            return self._listen(message, id, accepts)
+            return self._listen(head, message, id)
         if method == "server/discover":
             return answer(_framing.result(id, self._discover()), accepts)
         if method in LISTS:
@@ -251,7 +251,7 @@ class Stateless(Era):
 
     # --- subscriptions/listen
 
-    def _listen(self, message: Message, id: bytes, accepts: Accepts) -> Decision:
+    def _listen(self, head: Head, message: Message, id: bytes) -> Decision:
         wanted = jsonrpc.object_of(message.params).get("notifications")
         if not isinstance(wanted, dict):
             raise errors.InvalidParams("params.notifications must be an object that says what to listen to")
@@ -278,7 +278,7 @@ class Stateless(Era):
             uris = []
         stream = EventStream(b"", None)
         listener = Listener(stream, id, frozenset(methods), frozenset(uris), self)
-        return Listen(ERA, stream, [listener.acknowledgment(honoured)], audience=listener)
+        return Listen(ERA, stream, [listener.acknowledgment(honoured)], audience=listener, principal=head.principal)
 
     # --- Era
 
@@ -387,7 +387,7 @@ class Listener:
             return
         self.stream.send(_framing.event(_framing.tag(event.message, self.meta), b"message"), event.kind, event.key)
 
-    def finish(self) -> None:
+    def finish(self, reason: errors.CloseReason) -> None:
         """The server ends the subscription: its result, then the end of the stream."""
         rules = self.rules
         meta = (
@@ -396,7 +396,7 @@ class Listener:
             + b"}"
         )
         self.stream.send(_framing.result_event(self.id, COMPLETE + meta, b"message"), REPLY)
-        self.stream.end(errors.CloseReason.SHUTDOWN)
+        self.stream.end(reason)
 
 
 def _check_level(level: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from fastsse import writebuffer
 from fastsse._framing import Head
+from fastsse.authenticator import Ask, Authenticator
 from fastsse.budget import Budget
 from fastsse.config import Config
 from fastsse.decision import Reply
@@ -222,7 +223,7 @@ ABROAD = Peer("203.0.113.5")
 class Place:
     """An endpoint and all that it is made of."""
 
-    def __init__(self, *, loopback: bool = True, capacity: int = 8, **settings: Any) -> None:
+    def __init__(self, *, loopback: bool = True, capacity: int = 8, ask: Ask | None = None, **settings: Any) -> None:
         self.config = Config(**settings)
         self.catalog = FakeCatalog()
         config = self.config
@@ -230,9 +231,18 @@ class Place:
         self.table = table(capacity=capacity, ring=ring)
         self.gauges = Gauges()
         self.now = 100.0
-        guard = Guard(config, loopback)
+        self.authenticator = Authenticator(config, ask, lambda: self.now)
+        guard = Guard(config, loopback, cookies=ask is not None)
         self.endpoint = Endpoint(
-            config, self.catalog, self.table, Stats(0.0), guard, self.gauges, b"k" * 32, config.max_body
+            config,
+            self.catalog,
+            self.table,
+            Stats(0.0),
+            guard,
+            self.gauges,
+            b"k" * 32,
+            config.max_body,
+            self.authenticator.rules,
         )
 
     def ask(self, head: Head, body: bytes = b"", peer: Peer = HERE) -> Any:

@@ -321,6 +321,10 @@ DESIGN = {
         D-process-bytes | * | bytes are bounded per process: rings, buffers and inbound bodies together
     """,
     "3 what holds under load": """
+        D-auth | * | with authentication all routes but health, ready, docs and metadata ask first: 401, 403
+        D-auth-jwt | * | JWTs by the issuer's keys, which are fetched off the loop, once for all and at most so often
+        D-auth-hook | * | the application may say who asks, from headers and cookies; the request waits, bounded
+        D-auth-expiry | * | a stream ends when its token does, unless a later request of its session renews it
         D-rates | * | sessions are opened, and requests asked, at most at a rate: 429, and Retry-After says when
         D-depth | * | how deep JSON may be nested is a setting, the same on every interpreter
         D-dead-peers | * | a peer whose machine is gone is given up by the kernel
@@ -358,7 +362,6 @@ ELSEWHERE = {
 }
 """Entries that tests of other rooms show without naming them."""
 
-_AUTH = "authentication is a later issue"
 _TASKS = "tasks are an extension that is not served"
 
 NOT_MET = {
@@ -367,7 +370,6 @@ NOT_MET = {
 """Entries that are deliberately not met."""
 
 LATER = {
-    **dict.fromkeys((f"A-{number:02}" for number in range(1, 11)), _AUTH),
     **dict.fromkeys(("F-21", "F-22", "F-23", "F-24", "F-25"), _TASKS),
 }
 """Entries of what is not there yet."""

@@ -136,10 +136,13 @@ def test_every_field_can_be_set_by_its_variable(name: str) -> None:
     elif kind in (int, float):
         text, value = "2", 2
     else:
-        forms = {"public_url": "https://a.b", "allowed_origins": "https://a.b", "trusted_proxies": "10.0.0.0/8"}
+        urls = dict.fromkeys(("public_url", "allowed_origins", "issuer", "jwks_url"), "https://a.b")
+        forms = urls | {"trusted_proxies": "10.0.0.0/8", "tokens": f"ann: sha256:{'0' * 64}"}
         text = forms.get(name, "sixteen-bytes-or-more.example")
         value = (text,) if kind == tuple[str, ...] else text
     beside = {"FASTSSE_TLS_CERT": "cert.pem"} if name in ("tls_key", "tls_client_ca") else {}
+    if name == "jwks_url":
+        beside = {"FASTSSE_ISSUER": "https://a.b", "FASTSSE_AUDIENCE": "us"}
     config, came = sources.load({}, beside | {f"FASTSSE_{name.upper()}": text})
     assert getattr(config, name) == value
     assert came[name] == f"FASTSSE_{name.upper()}"

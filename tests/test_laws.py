@@ -14,14 +14,14 @@ import fastsse
 HOUSE = Path(fastsse.__file__).parent
 
 FLOORS = (
-    {"_framing", "budget", "config", "errors", "principal", "revisions", "sources", "stats"},
+    {"_framing", "budget", "config", "entries", "errors", "principal", "revisions", "sources", "stats", "tokens"},
     {"http11", "jsonrpc", "responses"},
     {"handler", "questions", "rates", "session", "shards", "stream", "writebuffer"},
     {
-        "admission", "decision", "docs", "endpoint", "events", "forwarded", "handshake", "httpsse", "overload", "pages",
-        "security", "stateless", "streamable",
+        "admission", "auth", "decision", "docs", "endpoint", "events", "forwarded", "handshake", "httpsse", "overload",
+        "pages", "security", "signed", "stateless", "streamable",
     },
-    {"connection", "context", "dispatch", "drain", "server", "sockets", "tls"},
+    {"authenticator", "connection", "context", "dispatch", "drain", "server", "sockets", "tls"},
     {
         "__init__", "__main__", "app", "client", "content", "demo", "given", "listing", "offer", "peer", "plugin",
         "prompts", "reload", "resources", "schema", "signature", "target", "testing", "tools",
@@ -31,17 +31,21 @@ FLOORS = (
 BESIDE = {
     # floor 0
     "budget": {"stats"},
-    "config": {"errors"},
-    "sources": {"config", "errors"},
+    "config": {"entries"},
+    "entries": {"errors", "tokens"},
+    "principal": {"_framing"},
+    "sources": {"config", "entries", "errors"},
     "stats": {"errors"},
+    "tokens": {"_framing", "principal"},
     # floor 2
     "handler": {"session"},
     "session": {"stream"},
     "shards": {"session", "stream"},
     "stream": {"writebuffer"},
     # floor 3: the eras know `decision` and the rules that two of them share, never each other
+    "auth": {"decision"},
     "endpoint": {
-        "admission", "decision", "docs", "events", "forwarded", "handshake", "httpsse", "pages", "security",
+        "admission", "auth", "decision", "docs", "events", "forwarded", "handshake", "httpsse", "pages", "security",
         "stateless", "streamable",
     },
     "events": {"decision"},
@@ -49,14 +53,15 @@ BESIDE = {
     "handshake": {"decision"},
     "httpsse": {"decision", "handshake"},
     "overload": {"admission"},
+    "signed": {"auth"},
     "stateless": {"decision"},
     "streamable": {"decision", "handshake"},
     # floor 4
-    "connection": {"context", "dispatch"},
+    "connection": {"authenticator", "context", "dispatch"},
     "dispatch": {"context"},
     "drain": {"connection", "context"},
     "tls": {"connection"},
-    "server": {"connection", "dispatch", "drain", "sockets", "tls"},
+    "server": {"authenticator", "connection", "dispatch", "drain", "sockets", "tls"},
     # floor 5
     "__init__": {"app", "content"},
     "__main__": {"__init__", "reload", "target"},
@@ -78,6 +83,7 @@ BESIDE = {
 FOREIGN = {
     "click": {"__main__", "reload"},
     "h11": {"http11"},
+    "jwt": {"signed"},
     "msgspec": {"config", "jsonrpc", "schema"},
     "pytest": {"plugin"},
     "uvloop": {"server"},
@@ -94,6 +100,7 @@ WORLD = {
 
 SOFT_LIMIT = 400
 LOOKED_AT = {
+    "endpoint": "one ladder; what its rungs decide by stands in other rooms",
     "connection": "one state machine; what could leave it (http11, responses, writebuffer) has left",
     "server": "sockets, tick, fan-out and drain all live on the same loop and the same table",
     "stateless": "one era: its ladder, its listeners, its sealed state",

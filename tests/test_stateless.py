@@ -539,7 +539,7 @@ def test_a_listener_is_acknowledged_first_and_hears_what_it_asked_for(id: Any) -
         updated("a:1/x"),
     ):
         found.audience.offer(event)
-    found.audience.finish()  # type: ignore[attr-defined]
+    found.audience.finish(errors.CloseReason.SHUTDOWN)
     heard = [json.loads(event["data"]) for event in events(reader.take())]
     assert [one.get("params") for one in heard] == [
         {"_meta": tag}, {"uri": "a:1", "_meta": tag}, {"uri": "a:1/x", "_meta": tag}, None,

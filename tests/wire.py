@@ -510,6 +510,17 @@ class Client:
 # --- the server
 
 
+START = 1_760_178_600.0
+"""Unix time when the clock of a world says 0."""
+
+
+class Timed(Server):
+    """A server that knows no other time than its world's."""
+
+    def wall(self) -> float:
+        return START + self.clock()
+
+
 class World:
     """A server that runs nowhere. `with World(app, **settings) as world:` checks at its end that nothing is left."""
 
@@ -518,7 +529,7 @@ class World:
         self.loop = Loop(self.clock)
         self.clients: list[Client] = []
         whole: dict[str, Any] = {"shards": 2, "max_sessions": 64, "http": os.environ.get("FASTSSE_HTTP", "auto")}
-        self.server = Server(app, Config(**whole | settings))
+        self.server = Timed(app, Config(**whole | settings))
         self.server.clock = self.clock
         sock = mock.Mock(spec=["close", "family", "getsockname", "listen"])
         sock.getsockname.return_value = ("127.0.0.1", 3002)

@@ -17,13 +17,16 @@ COUNTDOWN = {"steps": DEMO["steps"], "delay": DEMO["delay"]}
 
 
 def arguments() -> argparse.Namespace:
-    """`--url` of the endpoint, `--transport` of it, how to negotiate, the text to echo, how often to count down."""
+    """`--url` of the endpoint, `--transport` of it, how to negotiate, the text to echo, how often to count down; a
+    bearer token, or who gives tokens."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--url", required=True)
     parser.add_argument("--transport", choices=["sse", "http"], required=True)
     parser.add_argument("--mode", default="legacy")
     parser.add_argument("--payload", default="ping")
     parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--token", default="")
+    parser.add_argument("--issuer", default="")
     return parser.parse_args()
 
 

@@ -85,6 +85,8 @@ class _OnlyMeta(msgspec.Struct, gc=False):
 
 
 UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+PACKED = {b"\x1f\x8b": "gzip", b"x\x01": "zlib", b"x^": "zlib", b"x\x9c": "zlib", b"x\xda": "zlib", b"(\xb5": "zstd"}
+"""How compressed data begin, by what compressed them; brotli has no such mark."""
 KEPT = 256
 """`_meta` objects that are kept decoded; at 2026-07-28 every request of a client says the same."""
 
@@ -140,10 +142,17 @@ def decode(body: bytes | Raw) -> Message:
 
 
 def careful(body: bytes | Raw) -> Message:
-    """What `decode` does with a message that is not plain: msgspec reads it."""
+    """What `decode` does with a message that is not plain: msgspec reads it. A compressed one is a RequestRefused."""
+    text = body if type(body) is bytes else _framing.text(body)
     try:
-        found = _message(body)
+        if not text.isascii():
+            text.decode()  # msgspec looks at what it decodes only; raw pieces are spliced into answers (RFC 8259 §8.1)
+        found = _message(text)
     except UNREADABLE as error:
+        if text[:2] in PACKED:
+            raise errors.RequestRefused(
+                415, "content_encoding", "The request body is compressed", saw=PACKED[text[:2]], want="JSON as it is"
+            ) from None
         raise _broken(error) from None
     params, wrong = _NO_PARAMS, None
     if found.params is not UNSET:

@@ -303,6 +303,7 @@ DESIGN = {
     "2 doors": """
         D-in-loop | * | servers in a loop that is there already: several at once, beside others, and nothing is left
         D-testing | * | a server inside your test: ready at once, on a free port, by context manager and by fixture
+        D-examples | * | every example does what it says
         D-wire | * | a client of any revision without sockets, on the same code paths
     """,
     "3 sessions and streams": """

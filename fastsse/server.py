@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from email.utils import formatdate
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from fastsse import _framing, jsonrpc, pages
 from fastsse.authenticator import Ask, Authenticator
@@ -148,12 +148,15 @@ class Server(Home):
             self._set_date()
             for one in listening:
                 if self._tls is not None:
-                    self._servers.append(Entrance(self._tls, one.sock, lambda: Connection(self), lambda: self.crowded))
+                    one.sock.listen(config.backlog)
+                    entrance = Entrance(self._tls, one.sock, lambda: Connection(self), lambda: self.crowded)
+                    stack.callback(entrance.close)
+                    self._servers.append(entrance)
                     continue
-                # asyncio's own create_unix_server would remove the socket file, which may be systemd's (from 3.13 on).
-                plain = not one.unix or isinstance(loop, asyncio.BaseEventLoop)
-                create: Callable[..., Any] = loop.create_server if plain else loop.create_unix_server
-                server = await create(lambda: cast(asyncio.Protocol, Connection(self)), sock=one.sock, backlog=ACCEPTS)
+                create: Callable[..., Any] = loop.create_unix_server if one.unix else loop.create_server
+                # From 3.13 on a loop would remove the socket file, which may be systemd's.
+                kept = {"cleanup_socket": False} if one.unix and sys.version_info >= (3, 13) else {}
+                server = await create(lambda: Connection(self), sock=one.sock, backlog=ACCEPTS, **kept)
                 one.sock.listen(config.backlog)
                 self._servers.append(server)
             self._listening = listening

@@ -44,6 +44,12 @@ class Authority:
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         )
+        if hosts is None:  # RFC 5280 §4.2.1.3, which Python insists on from 3.13 on
+            uses = dict.fromkeys(
+                ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
+                 "encipher_only", "decipher_only"), False,
+            )  # fmt: skip
+            builder = builder.add_extension(x509.KeyUsage(key_cert_sign=True, crl_sign=True, **uses), critical=True)
         if hosts:
             builder = builder.add_extension(
                 x509.SubjectAlternativeName([_general(host) for host in hosts]), critical=False

@@ -29,6 +29,7 @@ from fastsse.connection import Connection
 from fastsse.context import Context
 from fastsse.errors import ConfigError
 from fastsse.server import Server
+from fastsse.sockets import Listening
 from fastsse.tls import Tls
 from real import port, served
 from serving import started
@@ -184,6 +185,40 @@ def test_what_is_sent_at_once_and_bit_by_bit(app: App, ground: Ground, loop: str
             for byte in whole:
                 slow.sendall(bytes([byte]))
             assert b'"hi"' in slow.recv(65536)
+
+
+def test_through_a_unix_socket(app: App, ground: Ground, loop: str) -> None:
+    path = ground.folder / "mcp.sock"
+    with served(app, **ground.settings(host=f"unix:{path}")) as server:
+        assert (server.url, server.addresses) == ("https://localhost", [f"unix:{path}"])
+        with socket.socket(socket.AF_UNIX) as raw:
+            raw.settimeout(WAIT)
+            raw.connect(str(path))
+            with ground.context().wrap_socket(raw, server_hostname="localhost") as sock:
+                sock.sendall(request("GET", "/ready"))
+                assert sock.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_out_of_files_is_not_the_end(app: App, ground: Ground, loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Spent(socket.socket):
+        """A listening socket of a process that had no file descriptor left, once."""
+
+        refused = False
+
+        def accept(self) -> tuple[socket.socket, Any]:
+            if not self.refused:
+                self.refused = True
+                raise OSError(24, "Too many open files")
+            return super().accept()
+
+    monkeypatch.setattr("fastsse.tls.PAUSE", 0.05)
+    with Spent(socket.AF_INET) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.setblocking(False)
+        monkeypatch.setattr("fastsse.server.listen", lambda config, scheme: [Listening(listener, scheme)])
+        with served(app, **ground.settings()) as server, ground.connect(server) as connection:
+            assert call(connection, text="x") == "x"
+            assert listener.refused
 
 
 def test_only_http_1_is_agreed_on(app: App, ground: Ground, loop: str) -> None:

@@ -381,6 +381,11 @@ class Connection(Outlet):
         self._perform(home.endpoint.body(self.head, body, self, now), now)
         return True
 
+    @property
+    def arriving(self) -> bool:
+        """A body is on its way here."""
+        return self.phase == BODY and not self.paused
+
     # --- decisions
 
     def _perform(self, decision: Decision, now: float) -> None:
@@ -691,10 +696,13 @@ class Connection(Outlet):
             sending = True
         transport = self.transport
         if sending and transport is not None and transport.can_write_eof():
-            transport.write_eof()
-            self.deadline = self.home.clock() + LINGER
-        else:
-            self.close(reason)
+            try:
+                transport.write_eof()
+                self.deadline = self.home.clock() + LINGER
+                return
+            except OSError:  # asyncio's own transports say so when the peer is gone already
+                pass
+        self.close(reason)
 
     # --- flow control
 

@@ -14,7 +14,7 @@ import logging
 import secrets
 from typing import TYPE_CHECKING, Protocol
 
-from fastsse.connection import BODY, Home
+from fastsse.connection import Home
 from fastsse.errors import SERVER_ERROR, CloseReason, McpError
 from fastsse.stateless import Listener
 
@@ -111,7 +111,7 @@ class Drain:
         home = self.home
         dispatch = home.dispatch
         while (left := end - home.clock()) > 0:
-            arriving = dispatch.late or any(one.phase == BODY and not one.paused for one in home.connections())
+            arriving = dispatch.late or any(one.arriving for one in home.connections())
             tasks = [context._task for context in dispatch.running if context._task is not None]
             if not tasks and not arriving:
                 return

@@ -1,7 +1,7 @@
 from fastsse cimport _framing, jsonrpc
 from fastsse._framing cimport Head, Message
 from fastsse.decision cimport Era
-from fastsse.handler cimport Request
+from fastsse.handler cimport Request, Result
 from fastsse.session cimport Session
 
 from fastsse.revisions cimport Revision

@@ -3,7 +3,8 @@ cimport cython
 
 from fastsse._framing cimport Head, Message
 from fastsse.decision cimport Accepts, Call, Era
-from fastsse.handler cimport Request
+from fastsse.handler cimport Request, Result
+from fastsse.revisions cimport Revision
 from fastsse.jsonrpc cimport Meta
 
 cdef bytes TOOLS_CALL, COMPLETE_MORE

@@ -1,6 +1,6 @@
 from fastsse cimport _framing, jsonrpc
 from fastsse._framing cimport Head, Message
-from fastsse.decision cimport Accepts, Reply
+from fastsse.decision cimport Accepts, Call, Reply
 from fastsse.handshake cimport Handshake
 from fastsse.session cimport Session
 from fastsse.shards cimport Table

@@ -4,6 +4,7 @@ from fastsse cimport _framing
 from fastsse.handler cimport Request
 from fastsse.offer cimport Offer
 
+cdef object _json
 cdef bytes _HEAD, _TAIL
 
 cdef class Calls:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fastsse.revisions import Revision
 
 log = logging.getLogger("fastsse.app")
-encode = jsonrpc.encode
+_json = jsonrpc.encode
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_./-]{1,64}")
 _HEAD = b'{"content":[{"type":"text","text":'
@@ -151,10 +151,10 @@ class Tool(Offer):
 
     def encode(self, value: Any, request: Request) -> Answer:
         if type(value) is str and self._check is None:  # most results
-            return _framing.join([_HEAD, encode(value), _TAIL])
+            return _framing.join([_HEAD, _json(value), _TAIL])
         if self._check is None or isinstance(value, ToolResult):
             return self._encode_untyped(value, request.revision)
-        text = encode(value)
+        text = _json(value)
         try:
             self._check(text)
         except UNREADABLE as error:
@@ -163,7 +163,7 @@ class Tool(Offer):
 
     def _encode_structured(self, value: Any, text: bytes, revision: Revision) -> bytes:
         kind = type(value)
-        shown = b'"' + text + b'"' if kind is float or kind is int else encode(value if kind is str else text.decode())
+        shown = b'"' + text + b'"' if kind is float or kind is int else _json(value if kind is str else text.decode())
         if not revision.structured:
             return _HEAD + shown + _TAIL
         return b"".join((_HEAD, shown, b"}]", self._open, text, self._close))
@@ -172,14 +172,14 @@ class Tool(Offer):
         if isinstance(value, ToolResult):
             return self._encode_result(value, revision)
         if value is None or isinstance(value, Block | list | tuple | str | bytes | bytearray | memoryview):
-            return b'{"content":' + encode(content.blocks(value, revision)) + b"}"
-        text = encode(value)
+            return b'{"content":' + _json(content.blocks(value, revision)) + b"}"
+        text = _json(value)
         if text[0] == 0x7B:  # an object is structured content even when no schema promised it
             return self._encode_structured(value, text, revision)
-        return _HEAD + encode(text.decode()) + _TAIL
+        return _HEAD + _json(text.decode()) + _TAIL
 
     def _encode_result(self, result: ToolResult, revision: Revision) -> Answer:
-        structured = None if result.structured is None else encode(result.structured)
+        structured = None if result.structured is None else _json(result.structured)
         if self._check is not None and not result.is_error:
             if structured is None:
                 raise TypeError("the result has no structured content, which its output schema promises")
@@ -190,7 +190,7 @@ class Tool(Offer):
         shown = result.content
         if shown is None and structured is not None:
             shown = result.structured if isinstance(result.structured, str) else structured.decode()
-        body = b'{"content":' + encode(content.blocks(shown, revision))
+        body = b'{"content":' + _json(content.blocks(shown, revision))
         # What is neither an object nor wrapped into one, only 2026-07-28 knows.
         known = self._wrapped or structured is None or structured[0] == 0x7B or revision.structured_any
         if result.is_error:
@@ -209,7 +209,7 @@ class Tool(Offer):
         else:
             log.error("%s failed", self.what, exc_info=error)
             text = f"{self.what} failed"
-        return Result(_HEAD + encode(text) + b'}],"isError":true}', failed=True)
+        return Result(_HEAD + _json(text) + b'}],"isError":true}', failed=True)
 
     def entry(self, revision: Revision) -> dict[str, Any]:
         annotations = self.annotations

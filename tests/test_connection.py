@@ -293,6 +293,15 @@ def test_a_refused_peer_that_hangs_up_is_let_go_at_once() -> None:
         assert client.eof().closed
 
 
+def test_a_refused_peer_that_was_gone_before_is_no_exception() -> None:
+    """asyncio's own transports raise when a socket that is gone is to be closed by half; uvloop's do not."""
+    with World(Stage().app) as world:
+        client = world.connect()
+        client.transport.gone = True
+        client.post(b"", content_length=100 * MIB)
+        assert client.closed
+
+
 @pytest.mark.parametrize("path", ["/nowhere", "/mcp"])
 def test_a_refusal_of_a_request_that_was_read_does_not_end_the_connection(path: str) -> None:
     with World(Stage().app) as world:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import heapq
 import json
 import os
@@ -209,6 +210,7 @@ class Transport:
         self.ended = False  # the server sends no more
         self.lost = False
         self.full = False
+        self.gone = False  # the peer is, and nobody has noticed yet
         self.aborted = False
 
     # what a Connection calls
@@ -234,6 +236,8 @@ class Transport:
 
     def write_eof(self) -> None:
         assert not self.ended
+        if self.gone:
+            raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
         self.ended = True
 
     def pause_reading(self) -> None:

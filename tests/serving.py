@@ -84,14 +84,14 @@ class Started:
 
 
 @contextmanager
-def started(*command: str, **options: Any) -> Iterator[Started]:
-    """A process that has printed where it listens; whatever becomes of it, it is gone behind the block."""
+def started(*command: str, ready: str = "accepts origins", **options: Any) -> Iterator[Started]:
+    """A process that has printed that it is ready; whatever becomes of it, it is gone behind the block."""
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **{"cwd": ROOT} | options)
         found = Started(process, log)
         try:
             deadline = time.monotonic() + START
-            while "accepts origins" not in found.printed():
+            while ready not in found.printed():
                 assert process.poll() is None, f"{command} ended with {process.returncode}:\n{found.printed()}"
                 assert time.monotonic() < deadline, f"{command} has not started after {START} s:\n{found.printed()}"
                 time.sleep(0.02)

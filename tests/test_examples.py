@@ -2,16 +2,19 @@
 
 import http.client
 import json
+import os
 import runpy
+import sys
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, cast
 
+import httpx
 import pytest
 
 from calling import Recorder, call, listed, make, run
 from fastsse import App
-from serving import ROOT, serving
+from serving import ROOT, serving, started
 
 EXAMPLES = ROOT / "examples"
 
@@ -111,6 +114,7 @@ def served(request: pytest.FixtureRequest) -> Any:
         yield request.param, base
 
 
+@pytest.mark.requirement("D-examples")
 def test_the_examples_are_served(served: tuple[str, str]) -> None:
     example, base = served
     name, arguments, text = {
@@ -123,3 +127,27 @@ def test_the_examples_are_served(served: tuple[str, str]) -> None:
     answer = json.loads(connection.getresponse().read())
     connection.close()
     assert answer["result"]["content"][0]["text"] == text
+
+
+@pytest.mark.requirement("D-examples", "D-in-loop")
+def test_beside_fastapi(tmp_path: Path) -> None:
+    """Both doors of one process: what is ordered at one is listed, and announced, at the other."""
+    path = str(tmp_path / "web.sock")
+    command = [sys.executable, "-m", "uvicorn", "--app-dir", "examples", "beside_fastapi:web", "--uds", path]
+    with (
+        started(*command, ready="Uvicorn running", env=os.environ | {"MCP_PORT": "0"}) as process,
+        httpx.Client(transport=httpx.HTTPTransport(uds=path), base_url="http://web", timeout=10) as web,
+        httpx.Client(timeout=10) as mcp,
+    ):
+        address = web.get("/mcp-address").json()
+        with mcp.stream("GET", address) as stream:
+            told = (json.loads(line[6:]) for line in stream.iter_lines() if line.startswith("data: "))
+            assert next(told)["type"] == "welcome"
+            assert web.post("/orders", params={"what": "tea"}).json() == 1
+            assert next(told)["ordered"] == "tea"
+            message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "list_orders"}}
+            assert mcp.post(address, json=message).json()["result"]["content"][0]["text"] == '["tea"]'
+            process.stop()
+            assert list(told) == [], "the stream has ended"
+        assert "Application shutdown complete" in process.printed()
+        assert "Traceback" not in process.printed()

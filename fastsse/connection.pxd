@@ -31,10 +31,10 @@ cdef class Home:
     cdef public Table table
     cdef public Budget budget
 
-    @cython.locals(dirty=list, now=double, connection=Connection)
-    cpdef flush(self)
+    @cython.locals(dirty=list, at=double, connection=Connection)
+    cpdef flush(self, object now=*)
     cpdef wake(self, Connection connection)
-    cpdef settle(self)
+    cpdef settle(self, double now)
 
 cdef class Connection(Outlet):
     cdef public Home home

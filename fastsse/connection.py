@@ -109,20 +109,20 @@ class Home:
             self.dispatch.loop.call_soon(self.flush)
         self._dirty.append(connection)
 
-    def settle(self) -> None:
+    def settle(self, now: float) -> None:
         """What one request has led to leaves with its answer, and costs no further turn; much of it waits for that."""
         if len(self._dirty) <= AT_ONCE:
-            self.flush()
+            self.flush(now)
         else:
             self.dispatch.loop.call_soon(self.flush)
 
-    def flush(self) -> None:
-        """Writes what waits, now."""
+    def flush(self, now: float | None = None) -> None:
+        """Writes what waits, at once."""
         dirty, self._dirty = self._dirty, []
-        now = self.clock()
+        at = self.clock() if now is None else now
         for connection in dirty:
             try:
-                connection.flush(now)
+                connection.flush(at)
             except Exception:  # one that is broken keeps nothing from the others
                 log.exception("a connection could not be written to")
                 connection.close(CloseReason.FAILED)
@@ -314,7 +314,7 @@ class Connection(Outlet):
         finally:
             home.serving = False
             if home._dirty:
-                home.settle()
+                home.settle(now)
 
     def _serve(self, now: float) -> None:
         """Takes requests until bytes are missing or an answer is pending; then writes once (so often as to notice in

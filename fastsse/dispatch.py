@@ -14,7 +14,7 @@ import contextvars
 import functools
 import logging
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Executor
 from threading import get_ident
 from typing import Any
@@ -148,16 +148,8 @@ class Dispatch:
     # --- running
 
     async def _work(self, context: Context, work: Work) -> None:
-        call, plan = context._call, work.plan
-        request = call.request
         try:
-            if plan.limit is not None or plan.timeout is not None:
-                value = await self._bounded(context, work)
-            elif plan.kind == ASYNC:
-                value = await work.call(context)
-            else:
-                value = await self._called(context, work)
-            body = b"" if context._cancelled else self._reply(call, plan.encode(value, request), context._started)
+            body = self._answer(context, work.plan, await self._begin(context, work))
         except InputRequired as asked:
             body = b"" if context._cancelled else self._asking(context, asked)
         except asyncio.CancelledError as error:
@@ -167,10 +159,20 @@ class Dispatch:
                 self._forget(context)
                 raise
             else:  # something that the function awaited was cancelled: its own affair
-                body = self._error_body(context, plan, error)
+                body = self._error_body(context, work.plan, error)
         except ENDINGS as error:
-            body = b"" if context._cancelled else self._error_body(context, plan, error)
+            body = b"" if context._cancelled else self._error_body(context, work.plan, error)
         self._finish(context, body)
+
+    def _begin(self, context: Context, work: Work) -> Awaitable[Any]:
+        plan = work.plan
+        if plan.limit is not None or plan.timeout is not None:
+            return self._bounded(context, work)
+        return work.call(context) if plan.kind == ASYNC else self._called(context, work)
+
+    def _answer(self, context: Context, plan: Plan, value: Any) -> bytes:
+        call = context._call
+        return b"" if context._cancelled else self._reply(call, plan.encode(value, call.request), context._started)
 
     async def _bounded(self, context: Context, work: Work) -> Any:
         plan = work.plan

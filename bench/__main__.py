@@ -81,6 +81,9 @@ def main() -> None:
             run(name, plan, given.results)
     report.render(results.read_all(given.results), given.page, given.page.parent / "pictures")
     print(f"written: {given.page}")
+    if given.page == report.PAGE:
+        readme = machine.ROOT / "README.md"
+        readme.write_text(report.in_readme(readme.read_text(), results.read_all(given.results)))
 
 
 if __name__ == "__main__":

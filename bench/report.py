@@ -195,3 +195,37 @@ def _draw(results: dict[str, Result], folder: Path) -> list[tuple[str, Path]]:
             path.write_text(svg.bars(f"{title} ({setting})", unit, sorted(entries, key=lambda bar: bar.value)))
             drawn.append((title, path))
     return drawn
+
+
+_OPEN, _CLOSE = "<!-- figures -->", "<!-- /figures -->"
+_FIGURES = (("calls-session", "16 connections", "session"), ("calls-stateless", "16 connections", "stateless"))
+
+
+def in_readme(readme: str, results: dict[str, Result]) -> str:
+    """The README with its table of costs made anew: `tools/call` in a session and stateless, beside all others.
+
+    Unchanged without results for sessions.
+    """
+    if (sessions := results.get(_FIGURES[0][0])) is None:
+        return readme
+    lines = []
+    for server, title in figures.servers_of(sessions.rows).items():
+        cells = [f"**{title}**" if server.startswith("fastsse") else title]
+        for suite, setting, _ in _FIGURES:
+            rows = results[suite].rows if suite in results else []
+            ratios = figures.ratios(rows, setting, server, "uvloop", "cpu_us")
+            ours = figures.ratios(rows, setting, server, "fastsse", "cpu_us")
+            cells.append(_cell(rows, setting, server, "cpu_us", 1, plain=True))
+            cells.append("1" if server == "uvloop" else f"{Spread.of(ratios).median:.1f}" if ratios else "–")
+            cells.append("1" if server == "fastsse" else f"{Spread.of(ours).median:.1f}" if ours else "–")
+        lines.append(cells)
+    head = ["`tools/call`, 16 connections"]
+    for _, _, name in _FIGURES:
+        head += [f"{name}: server CPU µs", "÷ bare uvloop", "÷ fastsse"]
+    taken = (
+        f"Taken {sessions.taken[:10]} on {sessions.machine['cpu']}. `scripts/bench` makes this table, and"
+        " [the rest](bench/RESULTS.md)."
+    )
+    before, _, rest = readme.partition(_OPEN)
+    _, _, after = rest.partition(_CLOSE)
+    return "\n".join([before + _OPEN, *table(head, lines), "", taken, _CLOSE]) + after

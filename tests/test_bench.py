@@ -193,6 +193,13 @@ def test_the_report_is_made_of_the_results_alone(tmp_path: Path) -> None:
     assert "The load generator was the bottleneck (more than 95% busy) for: Fastsse (16 connections)." in page
     assert "* odd" in page
     assert "pictures/cost-per-call.svg" in page
+    readme = report.in_readme("before\n<!-- figures -->\nold\n<!-- /figures -->\nafter\n", read)
+    assert "old" not in readme
+    assert "| **Fastsse** | 16.0 | 1.6 | 1 | – | – | – |" in readme
+    assert "| Go | 80.0 | 8.0 | 5.0 | – | – | – |" in readme
+    assert readme.startswith("before\n<!-- figures -->\n")
+    assert readme.endswith("<!-- /figures -->\nafter\n")
+    assert report.in_readme("as it was", {}) == "as it was"
 
 
 def test_a_picture_holds_its_words_and_numbers() -> None:

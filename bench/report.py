@@ -213,11 +213,10 @@ def in_readme(readme: str, results: dict[str, Result]) -> str:
         cells = [f"**{title}**" if server.startswith("fastsse") else title]
         for suite, setting, _ in _FIGURES:
             rows = results[suite].rows if suite in results else []
-            ratios = figures.ratios(rows, setting, server, "uvloop", "cpu_us")
-            ours = figures.ratios(rows, setting, server, "fastsse", "cpu_us")
             cells.append(_cell(rows, setting, server, "cpu_us", 1, plain=True))
-            cells.append("1" if server == "uvloop" else f"{Spread.of(ratios).median:.1f}" if ratios else "–")
-            cells.append("1" if server == "fastsse" else f"{Spread.of(ours).median:.1f}" if ours else "–")
+            for base in ("uvloop", "fastsse"):
+                ratios = figures.ratios(rows, setting, server, base, "cpu_us")
+                cells.append(f"{Spread.of(ratios).median:.1f}" if ratios else "–")
         lines.append(cells)
     head = ["`tools/call`, 16 connections"]
     for _, _, name in _FIGURES:

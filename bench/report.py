@@ -216,7 +216,8 @@ def in_readme(readme: str, results: dict[str, Result]) -> str:
             cells.append(_cell(rows, setting, server, "cpu_us", 1, plain=True))
             for base in ("uvloop", "fastsse"):
                 ratios = figures.ratios(rows, setting, server, base, "cpu_us")
-                cells.append(f"{Spread.of(ratios).median:.1f}" if ratios else "–")
+                one = "1" if server == base and rows else "–"
+                cells.append(f"{Spread.of(ratios).median:.1f}" if ratios else one)
         lines.append(cells)
     head = ["`tools/call`, 16 connections"]
     for _, _, name in _FIGURES:

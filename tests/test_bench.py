@@ -195,7 +195,7 @@ def test_the_report_is_made_of_the_results_alone(tmp_path: Path) -> None:
     assert "pictures/cost-per-call.svg" in page
     readme = report.in_readme("before\n<!-- figures -->\nold\n<!-- /figures -->\nafter\n", read)
     assert "old" not in readme
-    assert "| **Fastsse** | 16.0 | 1.6 | 1.0 | – | – | – |" in readme
+    assert "| **Fastsse** | 16.0 | 1.6 | 1 | – | – | – |" in readme
     assert "| Go | 80.0 | 8.0 | 5.0 | – | – | – |" in readme
     assert readme.startswith("before\n<!-- figures -->\n")
     assert readme.endswith("<!-- /figures -->\nafter\n")

@@ -14,10 +14,11 @@ from fastsse.errors import (
     FastsseError,
     InvalidParams,
     McpError,
+    MethodNotFound,
     ResourceNotFound,
     ToolError,
 )
-from fastsse.handler import Catalog, Handler, Plan, Request, Result, Work
+from fastsse.handler import Catalog, Guest, Handler, Notification, Plan, Request, Result, Work
 from fastsse.principal import Credentials, Principal
 from fastsse.questions import Question, elicit, elicit_url, ping, roots, sample
 from fastsse.server import Server, run
@@ -36,11 +37,14 @@ __all__ = [
     "Credentials",
     "EmbeddedResource",
     "FastsseError",
+    "Guest",
     "Handler",
     "Image",
     "InvalidParams",
     "McpError",
     "Message",
+    "MethodNotFound",
+    "Notification",
     "Plan",
     "Principal",
     "Question",

@@ -21,7 +21,8 @@ from fastsse.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fastsse.server import Application, Server
+    from fastsse.hosting import Servable
+    from fastsse.server import Server
 
 
 class Failed(click.ClickException):
@@ -162,11 +163,11 @@ def serve(target_name: str | None, reload: bool, **flags: Any) -> None:
     sys.exit(_run(app, config))
 
 
-def _run(app: Application, config: Config) -> int:
+def _run(app: Servable, config: Config) -> int:
     from fastsse.server import run
 
     try:
-        return run(app, config, started=lambda server: click.echo(greeting(app, server), err=True))
+        return run(app, config, started=lambda server: click.echo(greeting(server), err=True))
     except ConfigError as error:
         raise Failed(str(error)) from None
 
@@ -179,7 +180,7 @@ def _reload(name: str) -> int:
     return reload.run([argument for argument in sys.argv[1:] if argument != "--reload"], target.folder(name))
 
 
-def greeting(app: Application, server: Server) -> str:
+def greeting(server: Server) -> str:
     """The start-up lines: who serves, where, and whom."""
     base = server.config.public_url or server.url
     if server.config.host in ("localhost", "0.0.0.0", "::"):  # what a browser on this machine can open
@@ -190,7 +191,7 @@ def greeting(app: Application, server: Server) -> str:
     if kind == "unix" and not server.config.public_url:
         doors += f"  (curl --unix-socket {path})"
     return (
-        f"fastsse {__version__} serves {app.name} {app.version}\n"
+        f"fastsse {__version__} serves {server.app.name} {server.app.version}\n"
         f"  listens on       {' and '.join(server.addresses)}\n"
         f"  doors            {doors}\n"
         f"  accepts hosts    {', '.join(server.hosts)}\n"

@@ -464,7 +464,7 @@ class Connection(Outlet):
             body, type = _framing.event(body, b"message"), EVENTS
         home = self.home
         head = self.head
-        extra = b"" if head is None or head.origin is None else home.endpoint.extra(head)
+        extra = call.extra if head is None or head.origin is None else home.endpoint.extra(head) + call.extra
         self._write(_framing.response(home.heads.of(call.status, type, extra, self.persistence), body))
         home.stats.answered(call.status)
         self._answered(now)
@@ -546,14 +546,14 @@ class Connection(Outlet):
         if head is not None and not 0 <= head.content_length <= PAGE:
             self._weigh()
 
-    def begin_stream(self, stream: EventStream) -> None:
+    def begin_stream(self, stream: EventStream, extra: bytes) -> None:
         """The answer becomes an event stream."""
         head = self.head
         assert head is not None
         home = self.home
-        self._open(
-            stream, "streamable", home.endpoint.extra(head) if head.origin is not None else b"", [], None, home.clock()
-        )
+        if head.origin is not None:
+            extra = home.endpoint.extra(head) + extra
+        self._open(stream, "streamable", extra, [], None, home.clock())
 
     def answer(self, call: Call, body: bytes) -> None:
         """The pending call's response, as a plain answer."""
@@ -868,5 +868,5 @@ class _Gathering:
     def hang_up(self) -> None:
         self.missing -= 1
 
-    def begin_stream(self, stream: EventStream) -> None:
+    def begin_stream(self, stream: EventStream, extra: bytes) -> None:
         """Never happens: calls of a batch have no event stream."""

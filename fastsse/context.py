@@ -8,11 +8,12 @@ and ends them. Rules: MCP basic/utilities (progress, cancellation), server/utili
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fastsse import _framing, jsonrpc
+from fastsse.asking import Asking
 from fastsse.errors import AskError
 from fastsse.questions import Question, check, elicit, elicit_url, roots, sample
 from fastsse.session import LEVELS
@@ -37,8 +38,8 @@ class InputRequired(BaseException):
 class Line(Protocol):
     """The connection of a call, as far as a context needs it."""
 
-    def begin_stream(self, stream: EventStream) -> None:
-        """Turns the pending answer into an event stream that reads `stream`."""
+    def begin_stream(self, stream: EventStream, extra: bytes) -> None:
+        """Turns the pending answer into an event stream that reads `stream`; its head has these lines more."""
         ...
 
     def pending(self, context: Context) -> None:
@@ -73,7 +74,7 @@ class Context:
 
     __slots__ = (
         "_answered", "_budget", "_call", "_cancelled", "_ended", "_host", "_line", "_progress", "_progressed_at",
-        "_started", "_task", "request",
+        "_started", "_stop", "_task", "request",
     )  # fmt: skip
 
     def __init__(self, request: Request, call: Call, line: Line | None, host: Host, started: float) -> None:
@@ -83,6 +84,7 @@ class Context:
         self._host = host
         self._started = started
         self._task: asyncio.Task[None] | None = None
+        self._stop: Callable[[], object] | None = None  # what ends the work, instead of cancelling its task
         self._ended = False
         self._cancelled = False
         self._progress = float("-inf")
@@ -190,6 +192,16 @@ class Context:
     def error(self, data: Any) -> None:
         self.log("error", data)
 
+    def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
+        """Sends any notification on this call's stream, as it is: for guests, which speak for themselves."""
+        kind, key = NOTICE, None
+        if method == "notifications/progress":
+            kind, key = PROGRESS, None if params is None else params.get("progressToken")
+            self._progressed_at = self._host.now()
+        elif method == "notifications/message":
+            kind = LOG
+        self._send(jsonrpc.encode(method), b"{}" if params is None else jsonrpc.encode(params), kind, key)
+
     def _send(self, method: bytes, params: bytes, kind: int, key: object) -> None:
         if self._ended:
             return
@@ -204,7 +216,7 @@ class Context:
             if not call.sse or self._line is None:
                 return None
             call.stream = stream = call.era.open_stream(call)
-            self._line.begin_stream(stream)
+            self._line.begin_stream(stream, call.extra)
             if stream.limits is not None and self.request.revision.priming:
                 stream.prime(self._host.retry_ms)
         return call.stream
@@ -270,32 +282,15 @@ class Context:
         return {key: answers[key] for key in questions}
 
     async def _ask_one(self, stream: EventStream, question: Question) -> Any:
-        session = self.request.session
-        assert session is not None
-        future: asyncio.Future[tuple[bytes | None, bytes | None]] = self._host.loop.create_future()
-
-        def answer(result: bytes | None, error: bytes | None) -> None:
-            if not future.done():
-                future.set_result((result, error))
-
-        id = session.ask(answer)
+        asked = self.asking(stream)
         params = dict(question.params)
         if "url" in params and self.request.revision.elicitation_id:
-            params.setdefault("elicitationId", f"{id}")
-        number = b"%d" % id
-        encoded = _framing.request(number, jsonrpc.encode(question.method), jsonrpc.encode(params) if params else None)
-        stream.send(_framing.event(encoded, MESSAGE), NOTICE)
+            params.setdefault("elicitationId", f"{asked.id}")
         try:
-            async with asyncio.timeout(self._host.ask_timeout):
-                result, error = await future
-        except (TimeoutError, asyncio.CancelledError) as reason:
-            session.forget(id)
-            withdrawn = jsonrpc.encode({"requestId": id, "reason": "no longer needed"})
-            stream.send(_framing.event(_framing.notification(b'"notifications/cancelled"', withdrawn), MESSAGE), NOTICE)
-            if isinstance(reason, TimeoutError):
-                limit = f"{self._host.ask_timeout:g} s (setting ask_timeout)"
-                raise AskError(f"The client did not answer {question.method} within {limit}") from None
-            raise
+            result, error = await asked.send(question.method, params, self._host.ask_timeout)
+        except TimeoutError:
+            limit = f"{self._host.ask_timeout:g} s (setting ask_timeout)"
+            raise AskError(f"The client did not answer {question.method} within {limit}") from None
         if error is not None:
             found = jsonrpc.value(error)
             text = found.get("message") if isinstance(found, dict) else None
@@ -303,6 +298,12 @@ class Context:
         if result is None:
             raise AskError("The session ended before the client answered")
         return jsonrpc.value(result)
+
+    def asking(self, stream: EventStream) -> Asking:
+        """A request to the client, about to be sent on this stream."""
+        session = self.request.session
+        assert session is not None
+        return Asking(session, stream, self._host.loop)
 
     async def elicit(self, message: str, schema: Mapping[str, Any]) -> dict[str, Any]:
         """Asks the user to fill a form: `{"action", "content"?}`. See `questions.elicit` and `ask`."""

@@ -23,6 +23,7 @@ cdef class Call:
     cdef public bint sse, sse_first, failed
     cdef public EventStream stream
     cdef public Reply accepted
+    cdef public bytes extra
     cdef public int status
 
 cdef class Batch:

@@ -98,10 +98,10 @@ class Call:
 
     `sse`: the client reads event streams; `sse_first`: it reads them before anything else. `stream`: where answer and
     notifications go; None as long as they go into a plain HTTP answer. `accepted`: the HTTP answer that is
-    given at once (the HTTP+SSE pair), else None.
+    given at once (the HTTP+SSE pair), else None. `extra`: further header lines of its answer, each ending in CRLF.
     """
 
-    __slots__ = ("accepted", "era", "failed", "request", "sse", "sse_first", "status", "stream")
+    __slots__ = ("accepted", "era", "extra", "failed", "request", "sse", "sse_first", "status", "stream")
 
     def __init__(
         self,
@@ -118,6 +118,7 @@ class Call:
         self.sse_first = sse_first
         self.stream = stream
         self.accepted = accepted
+        self.extra = b""
         self.status = 200
         self.failed = False
 

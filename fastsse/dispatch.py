@@ -316,17 +316,19 @@ class Dispatch:
             return
         context._cancelled = True
         log.debug("%s %s cancelled: %s", context.request.method, context.request.name, reason)
+        self._stop(context)
+
+    def _stop(self, context: Context) -> None:
         task = context._task
-        if task is not None:
-            self.loop.call_soon(task.cancel)  # not now: a task that has not begun would never come to its end
+        if task is not None:  # not now: a task that has not begun would never come to its end
+            self.loop.call_soon(task.cancel if context._stop is None else context._stop)
 
     def cut(self, context: Context, error: errors.McpError) -> None:
         """Ends a call with an error, at once; of what it does afterwards nobody hears."""
         if context._ended:
             return
         context._cancelled = True
-        if context._task is not None:
-            self.loop.call_soon(context._task.cancel)
+        self._stop(context)
         self._finish(context, self._failed(context._call, error, context._started))
 
     # --- errors

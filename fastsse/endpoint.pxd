@@ -15,7 +15,7 @@ from fastsse.streamable cimport Streamable
 cdef bytes PATH
 
 cdef class Endpoint:
-    cdef public object config, auth, catalog, gauges, admission, gate, proxies
+    cdef public object config, auth, catalog, gauges, admission, gate, proxies, visitor
     cdef public Table table
     cdef public Stats stats
     cdef public Guard guard

@@ -30,8 +30,8 @@ from fastsse.decision import (
     wants_events,
 )
 from fastsse.forwarded import Proxies
+from fastsse.guest import rules_for
 from fastsse.handler import Catalog
-from fastsse.handshake import Handshake
 from fastsse.httpsse import HttpSse
 from fastsse.jsonrpc import Meta
 from fastsse.principal import Principal
@@ -39,7 +39,6 @@ from fastsse.responses import JSON
 from fastsse.revisions import MODERN
 from fastsse.security import Guard
 from fastsse.shards import Table
-from fastsse.stateless import Stateless
 from fastsse.stats import Stats
 from fastsse.streamable import Streamable
 
@@ -115,10 +114,9 @@ class Endpoint:
         self.max_depth = config.max_depth
         self.public = (config.public_url or "").rstrip("/")
         self.prefix = urlsplit(self.public).path.rstrip("/").encode()
-        rules = Handshake(config, catalog)
+        rules, self.stateless, self.visitor = rules_for(config, catalog, key, gauges.wall, gauges.check_room)
         self.httpsse = HttpSse(config, table, rules, self.prefix)
         self.streamable = Streamable(config, table, rules)
-        self.stateless = Stateless(config, catalog, key, gauges.wall, gauges.check_room)
         self.rules = rules
         self.admission = Admission(config)
         self.scheme = "http" if config.tls_cert is None else "https"
@@ -350,6 +348,8 @@ class Endpoint:
         """What the message in the body leads to. Raises RequestRefused and McpError (both become replies)."""
         if len(body) > self.max_depth:
             self._check_depth(body)
+        if self.visitor is not None:
+            self.visitor.client = self.client(head, peer)
         if head.path != PATH and self._routes[head.path] == MESSAGE:
             return self._message(head, body, peer, now)
         accept = head.accept

@@ -10,7 +10,15 @@ cdef class Request:
     cdef public Message _message
     cdef public bytes id, arguments
     cdef public str method, name
-    cdef public object answers, capabilities, meta, principal
+    cdef public object answers, capabilities, client, meta, principal
+    cdef public Revision revision
+    cdef public Session session
+    cdef public Head head
+
+cdef class Notification:
+    cdef public object client
+    cdef public str method
+    cdef public bytes params
     cdef public Revision revision
     cdef public Session session
     cdef public Head head

@@ -1,35 +1,49 @@
 """The seam between the rules and what answers: what is offered (`Catalog`), what answers (`Handler`).
 
-`App` and `embed` implement these protocols; the rules and `dispatch` know nothing else of them. A handler
-gets a `Request` whose arguments are still raw JSON and gives back an encoded result at once, or the `Work`
-that will lead to one. Sans-IO: how work is run (loop, thread, time limit) is `dispatch`'s.
+`App` implements both, so the rules answer the handshake, lists and subscriptions for it; a `Guest` (`embed` has one)
+answers all of that itself. The rules and `dispatch` know nothing else of either. A handler gets a `Request` whose
+arguments are still raw JSON and gives back an encoded result at once, or the `Work` that will lead to one. Sans-IO:
+how work is run (loop, thread, time limit) is `dispatch`'s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from fastsse.errors import MethodNotFound
+
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from fastsse._framing import Head, Message
     from fastsse.jsonrpc import Meta
-    from fastsse.principal import Principal
+    from fastsse.principal import Credentials, Principal
     from fastsse.revisions import Revision
     from fastsse.session import Session
 
 
+class Client(Protocol):
+    """Where a request comes from: the peer, or whom a trusted proxy names."""
+
+    def address(self) -> str:
+        """Its IP address; "" where there is none."""
+        ...
+
+
 class Request:
-    """One request for a handler: `tools/call`, `prompts/get`, `resources/read`, `completion/complete`, lists.
+    """One request for a handler: `tools/call`, `prompts/get`, `resources/read`, `completion/complete`, lists; for a
+    `Guest` every request there is.
 
     `id`: the JSON text of the request's id. `params` and `arguments`: JSON texts, empty when absent.
     `name`: the tool or prompt name, or the resource URI; "" for other methods. `answers`: what the client
     answered to earlier questions of this request, by key (2026-07-28 multi-round requests), else None.
-    `principal`: who asks, None without authentication.
+    `principal`: who asks, None without authentication. `client`: from where, for a `Guest` only.
     """
 
     __slots__ = (
-        "_message", "answers", "arguments", "capabilities", "head", "id", "meta", "method", "name", "principal",
-        "revision", "session",
+        "_message", "answers", "arguments", "capabilities", "client", "head", "id", "meta", "method", "name",
+        "principal", "revision", "session",
     )  # fmt: skip
 
     def __init__(self, message: Message, name: str, revision: Revision, session: Session | None, head: Head) -> None:
@@ -48,6 +62,7 @@ class Request:
         self.principal: Principal | None = None
         self.capabilities: dict[str, Any] | None = None
         self.answers: dict[str, Any] | None = None
+        self.client: Client | None = None
 
     @property
     def params(self) -> bytes:
@@ -57,6 +72,28 @@ class Request:
     def cursor(self) -> str | None:
         """Where a list goes on; None at its beginning."""
         return self._message.cursor
+
+
+class Notification:
+    """One notification of a client, for a `Guest`. `params`: JSON text, empty when absent."""
+
+    __slots__ = ("client", "head", "method", "params", "revision", "session")
+
+    def __init__(
+        self,
+        method: str,
+        params: bytes,
+        revision: Revision,
+        session: Session | None,
+        head: Head,
+        client: Client | None,
+    ) -> None:
+        self.client = client
+        self.method = method
+        self.params = params
+        self.revision = revision
+        self.session = session
+        self.head = head
 
 
 class Result:
@@ -203,3 +240,61 @@ class Catalog(Protocol):
     def detach(self, publisher: Publisher) -> None:
         """That server has stopped."""
         ...
+
+
+class Guest:
+    """A server that answers for itself: the door for other SDKs and other languages. Subclass it.
+
+    Every request comes to `handle` as the client sent it, in every revision: `initialize` and `server/discover`, lists,
+    methods that nobody knows. What it gives back is the whole result, and goes out as it is; so do its errors. What
+    belongs to the wire stays with the rules: versions and headers, sessions, event streams, cancelling. Sessions open
+    with `initialize` whatever the answer; what a guest keeps for one it puts into `Session.kept`.
+    """
+
+    name = "mcp-server"
+    version = ""
+    instructions: str | None = None
+    cache_hint = (0, "private")
+    epoch = 0
+    lifespan: Callable[[Any], AbstractAsyncContextManager[Any]] | None = None
+    authenticate: Callable[[Credentials], Awaitable[Principal | None]] | None = None
+
+    def handle(self, request: Request) -> Answer | Work:
+        """The whole result, encoded, or the work that leads to it. Raises McpError for a JSON-RPC error."""
+        raise MethodNotFound(request.method)
+
+    def notified(self, notification: Notification) -> None:
+        """The client has said something that wants no answer. (A call that it cancels is cancelled already.)"""
+
+    def closing(self) -> None:
+        """The server begins to stop: calls that go on until they are told otherwise are to end now."""
+
+    def tools_summary(self) -> list[dict[str, Any]]:
+        """name, description, inputSchema of every tool, for /docs and /health."""
+        return []
+
+    def attach(self, publisher: Publisher) -> None:
+        """A server starts to host this guest."""
+
+    def detach(self, publisher: Publisher) -> None:
+        """That server has stopped."""
+
+    # What rules ask a catalog; guests are asked nothing.
+
+    def implementation(self, revision: Revision) -> dict[str, Any]:
+        return {"name": self.name, "version": self.version}
+
+    def capabilities(self, revision: Revision) -> dict[str, Any]:
+        return {}
+
+    def listing(self, method: str, cursor: str | None, revision: Revision) -> bytes | None:
+        return None
+
+    def serves(self, method: str) -> bool:
+        return True
+
+    def param_headers(self, tool: str) -> tuple[ParamHeader, ...]:
+        return ()
+
+    def required_capabilities(self, method: str, name: str) -> dict[str, Any] | None:
+        return None

@@ -45,8 +45,8 @@ class Handshake(Era):
 
     # --- messages in
 
-    def initialize(self, message: Message) -> tuple[Revision, dict[str, Any], bytes]:
-        """(revision, client capabilities, encoded InitializeResult). Raises InvalidParams."""
+    def proposed(self, message: Message) -> tuple[Revision, dict[str, Any]]:
+        """What an `initialize` leads to: (revision, client capabilities). Raises InvalidParams."""
         params = jsonrpc.object_of(message.params)
         version = params.get("protocolVersion")
         if not isinstance(version, str):
@@ -56,7 +56,11 @@ class Handshake(Era):
         capabilities = params.get("capabilities")
         if capabilities is not None and not isinstance(capabilities, dict):
             raise errors.InvalidParams("params.capabilities must be an object")
-        revision = HANDSHAKE.get(version, NEWEST_HANDSHAKE)
+        return HANDSHAKE.get(version, NEWEST_HANDSHAKE), capabilities or {}
+
+    def initialize(self, message: Message, session: Session, head: _framing.Head) -> bytes | Request:
+        """The encoded InitializeResult for a session that is settled, or the `Request` for who answers it."""
+        revision = session.revision
         result: dict[str, Any] = {
             "protocolVersion": revision.name,
             "capabilities": self.catalog.capabilities(revision),
@@ -64,7 +68,7 @@ class Handshake(Era):
         }
         if self.catalog.instructions is not None:
             result["instructions"] = self.catalog.instructions
-        return revision, capabilities or {}, jsonrpc.encode(result)
+        return jsonrpc.encode(result)
 
     def settle(self, session: Session, revision: Revision, capabilities: dict[str, Any]) -> None:
         """Notes in a session what its handshake led to."""
@@ -128,7 +132,7 @@ class Handshake(Era):
                 self.lists[key] = page
         return page
 
-    def notification(self, message: Message, session: Session | None) -> None:
+    def notification(self, message: Message, session: Session | None, revision: Revision, head: _framing.Head) -> None:
         """Takes a notification; unknown ones are ignored."""
         if session is None:
             return

@@ -102,7 +102,7 @@ class HttpSse:
         id = message.id
         if id is None:
             session.accept(now)
-            rules.notification(message, session)
+            rules.notification(message, session, session.revision, head)
             return ACCEPTED
         stream = session.stream
         assert stream is not None
@@ -110,22 +110,22 @@ class HttpSse:
             raise unread(self.config)
         try:
             if message.method == "initialize":
-                revision, capabilities, done = rules.initialize(message)
+                revision, capabilities = rules.proposed(message)
                 rules.settle(session, revision, capabilities)
+                found = rules.initialize(message, session, head)
             else:
                 if session.calls:
                     refuse_twice(session.calls, id, self.config)
                 found = rules.request(message, session, session.revision, head)
-                if not isinstance(found, bytes):
-                    session.accept(now)
-                    return Call(found, rules, True, stream=stream, accepted=ACCEPTED)
-                done = found
+            if not isinstance(found, bytes):
+                session.accept(now)
+                return Call(found, rules, True, stream=stream, accepted=ACCEPTED)
         except errors.McpError as error:
             session.accept(now)
             stream.send(_framing.event(rules.error(id, error), MESSAGE), REPLY)
             return ACCEPTED
         session.accept(now)
-        stream.send(_framing.result_event(id, done, MESSAGE), REPLY)
+        stream.send(_framing.result_event(id, found, MESSAGE), REPLY)
         return ACCEPTED
 
 

@@ -20,12 +20,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager
 from email.utils import formatdate
-from typing import Any, Protocol
+from typing import Any
 
 from fastsse import _framing, jsonrpc, pages
-from fastsse.authenticator import Ask, Authenticator
+from fastsse.authenticator import Authenticator
 from fastsse.budget import Budget
 from fastsse.config import Config
 from fastsse.connection import Connection, Home
@@ -34,7 +33,8 @@ from fastsse.drain import FAREWELL, TURNS, Drain
 from fastsse.endpoint import Endpoint
 from fastsse.errors import ConfigError, RequestRefused
 from fastsse.events import Broadcast
-from fastsse.handler import Catalog, Handler
+from fastsse.handler import Guest
+from fastsse.hosting import Servable, application
 from fastsse.overload import Overload
 from fastsse.security import Guard
 from fastsse.session import Clocks
@@ -60,18 +60,6 @@ MOST_CUT = 125
 COLLAPSING = ("/list_changed", "/updated")
 
 
-class Application(Catalog, Handler, Protocol):
-    """What a server serves; `App` is one."""
-
-    @property
-    def lifespan(self) -> Callable[[Any], AbstractAsyncContextManager[Any]] | None: ...
-
-    @property
-    def authenticate(self) -> Ask | None:
-        """Recognises those whom no setting lets in; see `App`."""
-        ...
-
-
 def raise_file_limit() -> int:
     """Raises RLIMIT_NOFILE to its hard limit; returns how many file descriptors there may be."""
     try:
@@ -92,7 +80,7 @@ class Server(Home):
     Once it listens, `url` says where it can be reached on this machine, `hosts` and `origins` what the guards accept.
     """
 
-    def __init__(self, app: Application, config: Config | None = None) -> None:
+    def __init__(self, app: Servable, config: Config | None = None) -> None:
         config = config or Config()
         clocks = Clocks(config.session_init, config.session_lost, config.stream_lost, config.session_idle)
         stats = Stats(time.time())
@@ -101,7 +89,7 @@ class Server(Home):
         ring = RingLimits(config.ring_bytes, config.ring_events, config.ring_age, budget)
         table = Table(config.shards, config.max_sessions, clocks, ring, lambda: secrets.randbits(90))
         super().__init__(config, table, stats, time.monotonic)
-        self.app = app
+        self.app = application(app, config)
         self.addresses: list[str] = []
         self.hosts: list[str] = []
         self.origins: list[str] = []
@@ -200,6 +188,8 @@ class Server(Home):
             return self._drain.cut
         self._drain = drain = Drain(self, self)
         self.draining = True
+        if isinstance(self.app, Guest):
+            self.app.closing()
         try:
             for _ in range(TURNS):
                 await asyncio.sleep(0)
@@ -461,7 +451,7 @@ def loop_factory(config: Config) -> Callable[[], asyncio.AbstractEventLoop] | No
     return uvloop.new_event_loop
 
 
-def run(app: Application, config: Config | None = None, *, started: Callable[[Server], None] | None = None) -> int:
+def run(app: Servable, config: Config | None = None, *, started: Callable[[Server], None] | None = None) -> int:
     """Serves until SIGINT or SIGTERM; returns the exit code: how many calls were cut, at most 125.
 
     A second signal ends the process at once, with 128 + its number. There is no way to end a thread: a function that

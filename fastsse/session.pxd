@@ -6,7 +6,7 @@ cdef class Clocks:
     cdef public double idle, init, lost, stream_lost
 
 cdef class Session:
-    cdef public object table, capabilities, principal, undeclared
+    cdef public object table, capabilities, principal, undeclared, kept
     cdef public Revision revision
     cdef public bytes id
     cdef public long long place, next_ask, next_stream

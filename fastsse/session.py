@@ -71,13 +71,21 @@ class Running(Protocol):
     def cancel(self, reason: str) -> None: ...
 
 
+class Kept(Protocol):
+    """What a guest keeps for one session."""
+
+    def ended(self) -> None:
+        """The session is over."""
+        ...
+
+
 class Session:
     """One session. `id` is the text the client repeats; `pair` says that it lives on `/sse`."""
 
     __slots__ = (
-        "asked", "calls", "capabilities", "clocks", "created", "id", "log_level", "lost_at", "next_ask", "next_stream",
-        "pair", "place", "principal", "ready", "revision", "ring", "state", "stream", "streams", "subscriptions",
-        "table", "touched", "undeclared",
+        "asked", "calls", "capabilities", "clocks", "created", "id", "kept", "log_level", "lost_at", "next_ask",
+        "next_stream", "pair", "place", "principal", "ready", "revision", "ring", "state", "stream", "streams",
+        "subscriptions", "table", "touched", "undeclared",
     )  # fmt: skip
 
     def __init__(
@@ -97,6 +105,7 @@ class Session:
         self.revision: Revision = NEWEST_HANDSHAKE
         self.capabilities: dict[str, Any] | None = None
         self.principal: Principal | None = None
+        self.kept: Kept | None = None  # what a guest keeps for it
         self.log_level = LEVELS["info"]
         self.subscriptions: set[str] | None = None
         self.undeclared: frozenset[str] | None = None  # notifications that the handshake did not promise
@@ -180,7 +189,9 @@ class Session:
             call.cancel(reason.value)
         for answer in list((self.asked or {}).values()):
             answer(None, None)
-        self.calls = self.asked = self.streams = self.subscriptions = None
+        if self.kept is not None:
+            self.kept.ended()
+        self.calls = self.asked = self.streams = self.subscriptions = self.kept = None
 
     # --- streams
 

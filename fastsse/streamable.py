@@ -85,7 +85,7 @@ class Streamable:
         if id is None:
             if session is not None:
                 session.accept(now)
-            rules.notification(message, session)
+            rules.notification(message, session, revision, head)
             return ACCEPTED
         try:
             if session is not None:
@@ -107,18 +107,25 @@ class Streamable:
         id = message.id
         if id is None:
             return ACCEPTED
+        rules = self.rules
         try:
-            revision, capabilities, result = self.rules.initialize(message)
+            revision, capabilities = rules.proposed(message)
         except errors.McpError as error:
-            return answer(self.rules.error(id, error), accepts, self.rules.status(error))
+            return answer(rules.error(id, error), accepts, rules.status(error))
         session = self.table.open(False, now)
         if session is None:
             raise full_table(self.table)
         session.principal = head.principal
-        self.rules.settle(session, revision, capabilities)
-        reply = answer(_framing.result(id, result), accepts)
-        reply.extra += b"Mcp-Session-Id: " + session.id + b"\r\n"
-        return reply
+        rules.settle(session, revision, capabilities)
+        named = b"Mcp-Session-Id: " + session.id + b"\r\n"
+        found = rules.initialize(message, session, head)
+        if isinstance(found, bytes):
+            reply = answer(_framing.result(id, found), accepts)
+            reply.extra += named
+            return reply
+        call = Call(found, rules, accepts.sse, accepts.sse_first)
+        call.extra = named
+        return call
 
     def post_array(self, head: Head, body: bytes, now: float) -> Decision:
         """A batch, which only 2025-03-26 has. Raises RequestRefused."""
@@ -152,7 +159,7 @@ class Streamable:
                     self.rules.response(message, session)
                     continue
                 if id is None:
-                    self.rules.notification(message, session)
+                    self.rules.notification(message, session, revision, head)
                     continue
                 refuse_twice(taken, id, self.config)
                 found = self.rules.request(message, session, revision, head)

@@ -15,9 +15,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
 from fastsse.errors import FastsseError
+from fastsse.hosting import servable
 
 if TYPE_CHECKING:
-    from fastsse.server import Application
+    from fastsse.hosting import Servable
 
 DEMO = "fastsse.demo:app"
 
@@ -44,7 +45,7 @@ def folder(target: str) -> Path:
     return Path(source).resolve().parent if is_file(source) else Path.cwd()
 
 
-def load(target: str = DEMO) -> Application:
+def load(target: str = DEMO) -> Servable:
     """The app that `target` names. Raises TargetError."""
     source, attribute = split(target)
     home = str(folder(target))
@@ -55,14 +56,9 @@ def load(target: str = DEMO) -> Application:
         if not hasattr(found, name):
             raise TargetError(f"{source} has no attribute {attribute!r}; {_offers(found)}")
         found = getattr(found, name)
-    if not _is_app(found):
-        raise TargetError(f"{source}:{attribute} is {_kind(found)}, but must be a fastsse App")
-    return cast("Application", found)
-
-
-def _is_app(found: object) -> bool:
-    """An App, or what offers the same (embed); a class is not its instance."""
-    return not isinstance(found, type) and all(callable(getattr(found, name, None)) for name in ("handle", "listing"))
+    if not servable(found):
+        raise TargetError(f"{source}:{attribute} is {_kind(found)}, but must be a fastsse App or an MCP SDK's server")
+    return cast("Servable", found)
 
 
 def _kind(found: object) -> str:
@@ -70,7 +66,7 @@ def _kind(found: object) -> str:
 
 
 def _offers(found: object) -> str:
-    apps = [name for name, value in vars(found).items() if _is_app(value)] if isinstance(found, ModuleType) else []
+    apps = [name for name, value in vars(found).items() if servable(value)] if isinstance(found, ModuleType) else []
     return f"its apps: {', '.join(apps)}" if apps else "it has no app"
 
 

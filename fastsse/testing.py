@@ -23,8 +23,9 @@ from typing import Any, cast
 from fastsse.client import MODERN, PAIR, Client, Pair, Respond, Session, Stateless
 from fastsse.config import Config
 from fastsse.connection import Connection
+from fastsse.hosting import Servable
 from fastsse.peer import Line
-from fastsse.server import Application, Server, loop_factory
+from fastsse.server import Server, loop_factory
 from fastsse.sockets import Listening
 
 __all__ = ["Client", "serve", "wire"]
@@ -37,7 +38,7 @@ EVERYTHING: dict[str, Any] = {"elicitation": {"form": {}, "url": {}}, "sampling"
 
 
 @contextmanager
-def serve(app: Application, **settings: Any) -> Iterator[Server]:
+def serve(app: Servable, **settings: Any) -> Iterator[Server]:
     """A server that answers on a free port (`server.url`) as long as the block lasts. `settings`: those of Config."""
     free: dict[str, Any] = {"host": "127.0.0.1", "port": 0}
     server = Server(app, Config(**free | settings))
@@ -47,7 +48,7 @@ def serve(app: Application, **settings: Any) -> Iterator[Server]:
 
 @contextmanager
 def wire(
-    app: Application,
+    app: Servable,
     revision: str = "2025-11-25",
     *,
     respond: Respond | None = None,

@@ -13,8 +13,8 @@ from typing import Any
 import schemas
 from fastsse import client as clients
 from fastsse import peer, testing
-from fastsse.app import App
 from fastsse.client import BOTH, LIST, MODERN, PAIR, hello, strip
+from fastsse.hosting import Servable
 from fastsse.peer import Answer, Fields, Line
 from fastsse.server import Server
 
@@ -26,7 +26,7 @@ STREAMABLE = HANDSHAKE[1:]
 EVERY = (*HANDSHAKE, MODERN)
 
 
-def served(app: App, **settings: Any) -> AbstractContextManager[Server]:
+def served(app: Servable, **settings: Any) -> AbstractContextManager[Server]:
     """A server on a free port; FASTSSE_LOOP and FASTSSE_HTTP choose as they do for the command line."""
     chosen = {name: os.environ.get(f"FASTSSE_{name.upper()}", "auto") for name in ("loop", "http")}
     return testing.serve(app, **chosen | settings)

@@ -306,6 +306,16 @@ DESIGN = {
         D-examples | * | every example does what it says
         D-wire | * | a client of any revision without sockets, on the same code paths
     """,
+    "2 hosting servers of other SDKs": """
+        EMB-01 | * | a guest sees every request and notification as it was sent, and its answers go out as they are
+        EMB-02 | L | the guest negotiates; its sessions are told when they end
+        EMB-03 | * | a server of the Python SDK serves all revisions and both transports, and its lifespan runs once
+        EMB-04 | * | progress, logging, sampling, elicitation, roots and cancelling work through the hosted server
+        EMB-05 | * | resource subscriptions and listen streams work through the hosted server
+        EMB-06 | * | errors of the hosted server reach the client as its own transport would send them
+        EMB-07 | * | what the hosted server has and we do not carry stops the start with one sentence
+        EMB-08 | * | `python -m fastsse module:server` and `run(server)` recognize what they are given
+    """,
     "3 sessions and streams": """
         D-five-revisions | * | all revisions at once on one port, each by its own schema
         D-era-table | * | the body decides the era, the header is a cross-check

@@ -57,7 +57,7 @@ class Line:
         self.waits: list[Context] = []
         self.buffer: WriteBuffer | None = None
 
-    def begin_stream(self, stream: EventStream) -> None:
+    def begin_stream(self, stream: EventStream, extra: bytes) -> None:
         self.buffer = WriteBuffer(Outlet(), 1 << 20, BUDGET)
         stream.attach(self.buffer)
 

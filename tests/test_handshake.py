@@ -40,6 +40,10 @@ def ask(of: Handshake, method: str, params: Any = None, whose: Session | None = 
     return of.request(jsonrpc.decode(message(method, params)), whose, R4, said)
 
 
+def notify(of: Handshake, method: str, params: Any = None, whose: Session | None = None) -> None:
+    of.notification(jsonrpc.decode(message(method, params, None)), whose, R4, head())
+
+
 def code(of: Handshake, method: str, params: Any = None, whose: Session | None = None) -> int:
     with pytest.raises(errors.McpError) as refused:
         ask(of, method, params, whose)
@@ -63,8 +67,12 @@ def test_the_version_is_negotiated(asked: str, given: str) -> None:
     of = rules()
     of.catalog.instructions = "Be kind"  # type: ignore[misc]
     params = {"protocolVersion": asked, "capabilities": {"roots": {}}, "clientInfo": {"name": "c", "version": "1"}}
-    revision, capabilities, result = of.initialize(jsonrpc.decode(message("initialize", params)))
+    said, whose = jsonrpc.decode(message("initialize", params)), session()
+    revision, capabilities = of.proposed(said)
     assert (revision.name, capabilities) == (given, {"roots": {}})
+    of.settle(whose, revision, capabilities)
+    result = of.initialize(said, whose, head())
+    assert isinstance(result, bytes)
     assert json.loads(result) == {
         "protocolVersion": given,
         "capabilities": of.catalog.capabilities(revision),
@@ -78,7 +86,7 @@ def test_the_version_is_negotiated(asked: str, given: str) -> None:
 )
 def test_an_initialize_that_says_too_little_is_refused(params: Any) -> None:
     with pytest.raises(errors.McpError) as refused:
-        rules().initialize(jsonrpc.decode(message("initialize", params)))
+        rules().proposed(jsonrpc.decode(message("initialize", params)))
     assert refused.value.code == errors.INVALID_PARAMS
 
 
@@ -195,16 +203,16 @@ def test_subscriptions_are_the_sessions_and_bounded() -> None:
 def test_notifications() -> None:
     of, whose, call = rules(), session(), Running()
     whose.calls = {b"7": call, b'"7"': Running()}
-    of.notification(jsonrpc.decode(message("notifications/initialized", id=None)), whose)
+    notify(of, "notifications/initialized", whose=whose)
     assert whose.ready
     others: list[Any] = [None, [], {}, {"requestId": 8}, {"requestId": None}, {"requestId": 10**40}, {"requestId": 1.5}]
     for params in others:
-        of.notification(jsonrpc.decode(message("notifications/cancelled", params, None)), whose)
-    of.notification(jsonrpc.decode(message("notifications/foo", {"x": 1}, None)), whose)
-    of.notification(jsonrpc.decode(message("notifications/cancelled", {"requestId": 7}, None)), None)
+        notify(of, "notifications/cancelled", params, whose)
+    notify(of, "notifications/foo", {"x": 1}, whose)
+    notify(of, "notifications/cancelled", {"requestId": 7}, None)
     assert call.reasons == []
-    of.notification(jsonrpc.decode(message("notifications/cancelled", {"requestId": 7, "reason": "no"}, None)), whose)
-    of.notification(jsonrpc.decode(message("notifications/cancelled", {"requestId": 7}, None)), whose)
+    notify(of, "notifications/cancelled", {"requestId": 7, "reason": "no"}, whose)
+    notify(of, "notifications/cancelled", {"requestId": 7}, whose)
     assert call.reasons == ["no", "cancelled by the client"]
 
 

@@ -18,10 +18,13 @@ FLOORS = (
     {"http11", "jsonrpc", "responses"},
     {"handler", "questions", "rates", "session", "shards", "stream", "writebuffer"},
     {
-        "admission", "auth", "decision", "docs", "endpoint", "events", "forwarded", "handshake", "httpsse", "overload",
-        "pages", "security", "signed", "stateless", "streamable",
+        "admission", "auth", "decision", "docs", "endpoint", "events", "forwarded", "guest", "handshake", "httpsse",
+        "overload", "pages", "security", "signed", "stateless", "streamable",
     },
-    {"authenticator", "connection", "context", "dispatch", "drain", "server", "sockets", "tls"},
+    {
+        "asking", "authenticator", "connection", "context", "dispatch", "drain", "embed", "exchange", "hosting",
+        "server", "sockets", "tls",
+    },
     {
         "__init__", "__main__", "app", "client", "content", "demo", "given", "listing", "offer", "peer", "plugin",
         "prompts", "reload", "resources", "schema", "signature", "target", "testing", "tools",
@@ -45,11 +48,12 @@ BESIDE = {
     # floor 3: the eras know `decision` and the rules that two of them share, never each other
     "auth": {"decision"},
     "endpoint": {
-        "admission", "auth", "decision", "docs", "events", "forwarded", "handshake", "httpsse", "pages", "security",
-        "stateless", "streamable",
+        "admission", "auth", "decision", "docs", "events", "forwarded", "guest", "httpsse", "pages", "security",
+        "streamable",
     },
     "events": {"decision"},
     "forwarded": {"admission"},
+    "guest": {"decision", "handshake", "stateless"},
     "handshake": {"decision"},
     "httpsse": {"decision", "handshake"},
     "overload": {"admission"},
@@ -58,10 +62,14 @@ BESIDE = {
     "streamable": {"decision", "handshake"},
     # floor 4
     "connection": {"authenticator", "context", "dispatch"},
+    "context": {"asking"},
     "dispatch": {"context"},
     "drain": {"connection", "context"},
+    "embed": {"context", "exchange"},
+    "exchange": {"asking", "context"},
+    "hosting": {"authenticator", "embed"},
     "tls": {"connection"},
-    "server": {"authenticator", "connection", "dispatch", "drain", "sockets", "tls"},
+    "server": {"authenticator", "connection", "dispatch", "drain", "hosting", "sockets", "tls"},
     # floor 5
     "__init__": {"app", "content"},
     "__main__": {"__init__", "reload", "target"},
@@ -81,15 +89,20 @@ BESIDE = {
 """Who may import whom on the same floor."""
 
 FOREIGN = {
+    "anyio": {"embed", "exchange"},
     "click": {"__main__", "reload"},
+    "fastmcp": {"embed"},
     "h11": {"http11"},
     "jwt": {"signed"},
+    "mcp": {"embed", "exchange"},
+    "mcp_types": {"embed", "exchange"},
     "msgspec": {"config", "jsonrpc", "schema"},
     "pytest": {"plugin"},
+    "starlette": {"embed", "exchange"},
     "uvloop": {"server"},
     "watchfiles": {"reload"},
 }
-"""One foreign library, one room (msgspec: the four that decode)."""
+"""One foreign library, one room (msgspec: those that decode; the MCP SDK and what it is made of: the two that host)."""
 
 ERAS = {"events", "httpsse", "stateless", "streamable"}
 WORLD = {

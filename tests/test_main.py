@@ -26,6 +26,7 @@ from fastsse import __main__, __version__, sources, target
 from fastsse.app import App
 from fastsse.config import SETTINGS, TYPES, Config
 from fastsse.errors import ConfigError
+from fastsse.hosting import servable
 
 LIMIT = 30.0
 
@@ -137,6 +138,7 @@ class FakeRun:
             raise self.error
         started(
             SimpleNamespace(
+                app=app,
                 config=config,
                 url="http://127.0.0.1:3002",
                 addresses=["http://127.0.0.1:3002", "http://[::1]:3002"],
@@ -219,7 +221,9 @@ def test_targets(elsewhere: Path, given: str, name: str) -> None:
     for file in ("server.py", "folder/deep.py", "package/inner.py"):
         (elsewhere / file).parent.mkdir(exist_ok=True)
         (elsewhere / file).write_text(APP)
-    assert target.load(given).name == name
+    found = target.load(given)
+    assert isinstance(found, App)
+    assert found.name == name
 
 
 def test_a_file_finds_its_neighbours_and_its_own_classes(elsewhere: Path) -> None:
@@ -230,7 +234,9 @@ def test_a_file_finds_its_neighbours_and_its_own_classes(elsewhere: Path) -> Non
         "@dataclasses.dataclass\nclass Point:\n    x: dataclasses.InitVar[int]\n"
         "app = App(neighbour.name, version='1')\n"
     )
-    assert target.load("folder/server.py").name == "next door"
+    found = target.load("folder/server.py")
+    assert isinstance(found, App)
+    assert found.name == "next door"
 
 
 @pytest.mark.parametrize(
@@ -238,8 +244,8 @@ def test_a_file_finds_its_neighbours_and_its_own_classes(elsewhere: Path) -> Non
     [
         ("server:none", "server has no attribute 'none'; its apps: app, other"),
         ("empty:app", "empty has no attribute 'app'; it has no app"),
-        ("server:number", "server:number is of type int, but must be a fastsse App"),
-        ("server:App", "server:App is the class App, but must be a fastsse App"),
+        ("server:number", "server:number is of type int, but must be a fastsse App or an MCP SDK's server"),
+        ("server:App", "server:App is the class App, but must be a fastsse App or an MCP SDK's server"),
         ("absent:app", "there is no module 'absent' (looked for absent in "),
         ("absent.inner:app", "there is no module 'absent' (looked for absent.inner in "),
         ("server.inner:app", "there is no module 'server.inner' (looked for server.inner in "),
@@ -282,8 +288,8 @@ def test_errors_in_the_users_code_are_shown_as_theirs(
 
 
 def test_an_app_is_recognised_by_what_it_does() -> None:
-    assert target._is_app(App("x", version="1"))
-    assert not target._is_app(App)
+    assert servable(App("x", version="1"))
+    assert not servable(App)
 
 
 # -- real processes ---------------------------------------------------------------------------------------------------

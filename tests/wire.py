@@ -22,7 +22,8 @@ from unittest import mock
 
 from fakes import Clock, events
 from fastsse.config import Config
-from fastsse.server import Application, Server
+from fastsse.hosting import Servable
+from fastsse.server import Server
 from fastsse.sockets import Listening
 
 T = TypeVar("T")
@@ -528,7 +529,7 @@ class Timed(Server):
 class World:
     """A server that runs nowhere. `with World(app, **settings) as world:` checks at its end that nothing is left."""
 
-    def __init__(self, app: Application, **settings: Any) -> None:
+    def __init__(self, app: Servable, **settings: Any) -> None:
         self.clock = Clock()
         self.loop = Loop(self.clock)
         self.clients: list[Client] = []

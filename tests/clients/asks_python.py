@@ -8,7 +8,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import Any
 
-import httpx2  # type: ignore[import-not-found]
+import httpx2
 from mcp import Client
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
@@ -39,12 +39,12 @@ async def main() -> None:
 
     async with AsyncExitStack() as stack:
         if args.transport == "sse":
-            target = sse_client(args.url)
+            target: Any = sse_client(args.url)
         else:
             http = httpx2.AsyncClient(timeout=20, event_hooks={"request": [note]})
             target = streamable_http_client(args.url, http_client=await stack.enter_async_context(http))
-        asking = {"sampling_callback": model, "elicitation_callback": user}
-        client = await stack.enter_async_context(Client(target, mode=args.mode, read_timeout_seconds=20, **asking))
+        asking: dict[str, Any] = {"sampling_callback": model, "elicitation_callback": user}
+        client: Any = await stack.enter_async_context(Client(target, mode=args.mode, read_timeout_seconds=20, **asking))
         seen["revision"] = client.protocol_version
 
         async def call(tool: str, **given: str) -> str:

@@ -37,17 +37,19 @@ class Memory:
 async def main() -> None:
     args = arguments()
     memory = Memory()
-    headers, auth = {"Authorization": f"Bearer {args.token}"}, None
+    headers = {"Authorization": f"Bearer {args.token}"}
+    auth: Any = None
     if args.issuer:
         headers = {}
-        how = "client_secret_post"
-        auth = ClientCredentialsOAuthProvider(args.url, memory, "robot", "its secret", how, None, args.issuer)
+        who: Any = ("robot", "its secret", "client_secret_post", None, args.issuer)
+        auth = ClientCredentialsOAuthProvider(args.url, memory, *who)
     async with create_mcp_http_client(headers, auth=auth) as http:
         if args.transport == "sse":
-            target = sse_client(args.url, headers=headers, auth=auth)
+            target: Any = sse_client(args.url, headers=headers, auth=auth)
         else:
             target = streamable_http_client(args.url, http_client=http)
-        async with Client(target, mode=args.mode, read_timeout_seconds=20) as client:
+        async with Client(target, mode=args.mode, read_timeout_seconds=20) as connected:
+            client: Any = connected
             answers = [(await client.call_tool("who", {})).content[0].text for _ in range(2)]
             revision = client.protocol_version
     report(who=answers, revision=revision)

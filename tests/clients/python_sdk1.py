@@ -5,9 +5,8 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
-from mcp import ClientSession, McpError
-from mcp.client.sse import sse_client
-from mcp.client.streamable_http import streamable_http_client
+import mcp
+from mcp.client import sse, streamable_http
 from pydantic import AnyUrl
 
 from driver import COUNTDOWN, DEMO, arguments, report
@@ -16,10 +15,11 @@ from driver import COUNTDOWN, DEMO, arguments, report
 async def main() -> None:
     args = arguments()
     seen: dict[str, Any] = {}
-    connect = sse_client if args.transport == "sse" else streamable_http_client
+    one: Any = mcp  # 1.x: types are checked against the SDK that fastsse hosts
+    connect: Any = sse.sse_client if args.transport == "sse" else streamable_http.streamable_http_client
     async with AsyncExitStack() as stack:
         read, write, *_ = await stack.enter_async_context(connect(args.url))
-        client = await stack.enter_async_context(ClientSession(read, write, timedelta(seconds=20)))
+        client = await stack.enter_async_context(one.ClientSession(read, write, timedelta(seconds=20)))
         hello = await client.initialize()
         seen["revision"] = hello.protocolVersion
         seen["server"] = hello.serverInfo.name
@@ -47,7 +47,7 @@ async def main() -> None:
         try:
             outcome = await client.call_tool(DEMO["unknown"], {})
             seen["unknown"] = {"isError": outcome.isError}
-        except McpError as error:
+        except one.McpError as error:
             seen["unknown"] = {"code": error.error.code, "message": error.error.message}
     report(**seen)
 

@@ -13,7 +13,8 @@ async def main() -> None:
     args = arguments()
     seen: dict[str, Any] = {}
     target = sse_client(args.url) if args.transport == "sse" else args.url
-    async with Client(target, mode=args.mode, read_timeout_seconds=20) as client:
+    async with Client(target, mode=args.mode, read_timeout_seconds=20) as connected:
+        client: Any = connected
         seen["revision"] = client.protocol_version
         seen["server"] = client.server_info.name if client.server_info else None
         seen["tools"] = [tool.name for tool in (await client.list_tools()).tools]

@@ -1,55 +1,44 @@
-"""Looks for bytes that our readers of requests read differently: the compiled `scan`, its readable twin, `Requests`
-with and without the scanner and in every cut, and h11.
+"""Asks of more and more bytes what stands in tests/questions.py: that our readers read them in one way or refuse them
+with our own error, and that others read what we write. Guided by coverage, see tests/fuzzing.py.
 
-Inputs are real heads, heads from a grammar of ordinary and hostile parts, and mutations of both (tests/heads.py).
-Input N of seed S is always the same bytes, so a failure is repeated with `scripts/fuzz --seed S --first N`. Runs on one
-core, until the seconds are over or something was found (exit status 1).
+What comes is decided by the seed. A find ends it with status 1 and shows the input; `--input` asks of that one again.
+Runs on one core.
 """
 
 import argparse
+import ast
 import sys
-import time
 import traceback
 from pathlib import Path
-from random import Random, randrange
+from random import randrange
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-import heads
-
-
-def question(rng: Random) -> bytes:
-    """One input, and what the limits are while it is read; AssertionError or anything else is a find."""
-    data = heads.anything(rng)
-    cuts = [rng.randrange(len(data) + 1) for _ in range(rng.randrange(5))]
-    limits = rng.choice([64, 300, 4096]), rng.choice([5, 4096])
-    try:
-        heads.verify_scan(data, rng.choice([0, 0, 0, rng.randrange(len(data) + 1)]))
-        heads.verify_requests(data, cuts, *limits)
-    except Exception:
-        print(f"cuts {cuts}, max_head and max_body {limits}, {len(data)} bytes:\n{data!r}", file=sys.stderr)
-        raise
-    return data
+from fuzzing import Found, Fuzzer
+from questions import QUESTIONS
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=60.0, help="when to stop (60)")
+    parser.add_argument("questions", nargs="*", help=f"some of {', '.join(QUESTIONS)} (all)")
+    parser.add_argument("--minutes", type=float, default=1.0, help="when to stop, all questions together (1)")
     parser.add_argument("--seed", type=int, default=randrange(1 << 32), help="of all inputs (another one each time)")
-    parser.add_argument("--first", type=int, default=0, help="the input to begin with (0)")
+    parser.add_argument("--input", type=ast.literal_eval, help="only this one: b'...', as a find shows it")
     options = parser.parse_args()
+    names = options.questions or list(QUESTIONS)
+    if unknown := set(names) - set(QUESTIONS):
+        parser.error(f"no such question: {', '.join(sorted(unknown))}")
     print(f"seed {options.seed}", flush=True)
-    end = time.monotonic() + options.seconds
-    number, size = options.first, 0
-    while time.monotonic() < end:
+    for name in names:
         try:
-            size += len(question(Random(f"{options.seed}/{number}")))
-        except Exception:
-            traceback.print_exc()
-            print(f"FOUND: scripts/fuzz --seed {options.seed} --first {number}", file=sys.stderr)
+            if options.input is not None:
+                print(name, list(QUESTIONS[name].ask(options.input)))
+            else:
+                print(Fuzzer(name, QUESTIONS[name], options.seed).run(60 * options.minutes / len(names)), flush=True)
+        except Found as found:
+            traceback.print_exception(found.__cause__)
+            print(f"FOUND: scripts/fuzz {name} --seed {options.seed}, or --input {found.data!r}", file=sys.stderr)
             return 1
-        number += 1
-    print(f"{number - options.first} inputs, {size / 1e6:.1f} MB: all readers agree")
     return 0
 
 

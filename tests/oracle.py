@@ -53,6 +53,47 @@ def join(frames: list[bytes]) -> bytes:
     return b"".join(frames)
 
 
+_CHUNK = re.compile(
+    rb"([0-9A-Fa-f]{1,16})(?:;[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:=(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+    rb'|"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"))?)*'
+)
+_TRAILER = re.compile(rb"(?!(?i:content-length|transfer-encoding):)[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\x80-\xff]*")
+
+
+def chunked(data: bytes) -> tuple[bytes, int] | str:
+    """A chunked body as `http11` reads it: the body and how many bytes it took, or why there is none."""
+    body, at = b"", 0
+    while True:
+        line, end, _ = data[at:].partition(b"\r\n")
+        if not end:
+            return "too short"
+        size = _CHUNK.fullmatch(line)
+        if size is None:
+            return "refused"
+        at += len(line) + 2
+        left = int(size[1], 16)
+        if not left:
+            break
+        if len(body) + left > 1 << 16:
+            return "too large"
+        body += data[at : at + left]
+        at += left
+        if b"\r\n" not in data[at:]:
+            return "too short"
+        if data[at : at + 2] != b"\r\n":
+            return "refused"
+        at += 2
+    while True:
+        line, end, _ = data[at:].partition(b"\r\n")
+        if not end:
+            return "too short"
+        at += len(line) + 2
+        if not line:
+            return body, at
+        if not _TRAILER.fullmatch(line):
+            return "refused"
+
+
 # --- JSON-RPC envelopes (JSON-RPC 2.0 §4, §5)
 
 

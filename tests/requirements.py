@@ -340,6 +340,7 @@ DESIGN = {
         D-depth | * | how deep JSON may be nested is a setting, the same on every interpreter
         D-dead-peers | * | a peer whose machine is gone is given up by the kernel
         D-strict | * | what Node's HTTP server refuses is refused; what is taken it reads the same
+        D-fuzz | * | any bytes are read, or refused with an error of our own; what is written others read
         D-injection | * | text stays text: no client writes a line of its own into a head or an event stream
         D-guessing | * | who does not know an id finds nothing: not by guessing, not by event ids of others
         D-floods | * | whoever floods it: those who do nothing wrong are served, and in the end nothing is left

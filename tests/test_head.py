@@ -1,9 +1,5 @@
 """`Head` and `scan`: what the scanner takes and what it leaves to h11, against its twin and against h11."""
 
-import re
-import subprocess
-import sys
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -15,7 +11,6 @@ import oracle
 from fastsse._framing import Head, scan
 
 CALL = heads.REAL[0]
-FUZZ = Path(__file__).parent.parent / "scripts" / "fuzz.py"
 randoms = st.randoms(use_true_random=False)
 
 # What is not plain, in a head that else is.
@@ -196,10 +191,3 @@ def test_only_bytes_are_scanned() -> None:
     for data in (None, bytearray(CALL), memoryview(CALL), CALL.decode()):
         with pytest.raises(TypeError):
             scan(data)  # type: ignore[arg-type]
-
-
-def test_the_fuzzer_runs_and_repeats_itself() -> None:
-    command = [sys.executable, str(FUZZ), "--seed", "7", "--seconds", "0.3"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    assert re.fullmatch(r"seed 7\n[1-9]\d* inputs, [\d.]+ MB: all readers agree\n", done.stdout)
-    assert heads.anything(Random("7/12")) == heads.anything(Random("7/12"))

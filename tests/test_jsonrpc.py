@@ -13,7 +13,7 @@ import oracle
 from fakes import message
 from fastsse import jsonrpc
 from fastsse._framing import Message, scan_call
-from fastsse.errors import INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR, McpError
+from fastsse.errors import INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR, McpError, RequestRefused
 from fastsse.jsonrpc import Raw
 
 REMOTE = (PARSE_ERROR, INVALID_REQUEST, INVALID_PARAMS)
@@ -34,6 +34,8 @@ def read(body: bytes) -> int | None:
         jsonrpc.object_of(found.params)
     except McpError as refused:
         return refused.code
+    except RequestRefused:  # it looks as if it were compressed
+        return PARSE_ERROR
     return None
 
 

@@ -30,7 +30,7 @@ from wire import Reader, http
 CLIENTS = 1000
 CALLS = 6
 CUT = 0.25
-WAIT = 10.0
+WAIT = 60.0
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "uvloop": uvloop.new_event_loop,
     "asyncio": asyncio.new_event_loop,

@@ -361,8 +361,11 @@ class Server(Home):
         self._spread(Broadcast(event, data))
 
     def _spread(self, event: Event) -> None:
+        if self._tick is None:  # nobody can have come yet
+            return
         if threading.get_ident() != self.dispatch.thread:
-            self.dispatch.loop.call_soon_threadsafe(self._spread, event)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left
+                self.dispatch.loop.call_soon_threadsafe(self._spread, event)
             return
         self._spreading.append((event, 0))
         if len(self._spreading) == 1:

@@ -210,6 +210,42 @@ def test_run_is_for_the_main_thread() -> None:
     assert "only the main thread" in str(caught[0])
 
 
+@requirement("D-in-loop")
+@pytest.mark.parametrize("way", ["asyncio.run", "uvloop.run"])
+def test_what_is_said_before_the_start_or_after_the_end_is_said_to_nobody(way: str) -> None:
+    """A worker in another thread need not know whether a server is there."""
+    app = named("said")
+    wrong: list[BaseException] = []
+
+    def say(server: Server) -> None:
+        try:
+            server.broadcast("notification", {"text": "x"})
+            server.publish("notifications/tools/list_changed", None)
+            app.broadcast("notification", {"text": "x"})
+        except BaseException as error:
+            wrong.append(error)
+
+    def everywhere(server: Server) -> None:
+        say(server)
+        thread = threading.Thread(target=say, args=(server,))
+        thread.start()
+        thread.join(LIMIT)
+
+    servers: list[Server] = []
+
+    async def main() -> None:
+        server = Server(app, Config(host="127.0.0.1", port=0))
+        servers.append(server)
+        everywhere(server)
+        async with server:
+            everywhere(server)
+        everywhere(server)
+
+    within(way, main())
+    everywhere(servers[0])
+    assert wrong == []
+
+
 # --- cancelled from outside
 
 

@@ -1,9 +1,10 @@
 """Installs the strangers that the tests talk to: third-party clients, the conformance suite, Debian packages.
 
 Keeps everything but the Debian packages in the git-ignored `.peers/`: `.peers/node` (npm packages, among them a newer
-Node than the machine may have) and one Python environment per entry of "python". Every version is pinned in
-`tests/peers.json`, the only place to change one. What is installed is remembered by a stamp per part, so a second run
-takes a moment. Refuses to go on with half of it: the first thing that cannot be had ends the run with one sentence.
+Node than the machine may have), one Python environment per entry of "python", and one folder of a package's source
+archive per entry of "sources". Every version is pinned in `tests/peers.json`, the only place to change one. What is
+installed is remembered by a stamp per part, so a second run takes a moment. Refuses to go on with half of it: the first
+thing that cannot be had ends the run with one sentence.
 """
 
 import json
@@ -11,8 +12,11 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
+import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / ".peers"
@@ -68,10 +72,25 @@ def environment(target: Path, requirements: list[str]) -> None:
     run(uv, "pip", "install", "-q", "--python", target / "bin" / "python", *requirements)
 
 
+def source(target: Path, pin: dict[str, str]) -> None:
+    """A folder of a package's source archive: examples are in no wheel."""
+    name = pin["package"].partition("=")[0]
+    with tempfile.TemporaryDirectory() as folder:
+        chosen = ("--no-deps", "--no-binary", name, "--dest", folder)
+        run(sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", *chosen, pin["package"])
+        [archive] = Path(folder).glob("*.tar.gz")
+        with tarfile.open(archive) as opened:
+            opened.extractall(folder, filter="data")
+        shutil.copytree(Path(folder) / archive.name.removesuffix(".tar.gz") / pin["folder"], target)
+
+
 def main() -> None:
     started = time.monotonic()
     debian(PINS["debian"])
-    parts = {"node": (npm, PINS["npm"])} | {name: (environment, pins) for name, pins in PINS["python"].items()}
+    parts: dict[str, Any] = {"node": (npm, PINS["npm"])} | {
+        name: (environment, pins) for name, pins in PINS["python"].items()
+    }
+    parts |= {name: (source, pin) for name, pin in PINS["sources"].items()}
     made = []
     for name, (install, pins) in parts.items():
         target, stamp = PEERS / name, PEERS / f"{name}.stamp"

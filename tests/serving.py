@@ -29,10 +29,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(*arguments: str, **environment: str) -> Iterator[str]:
+def serving(*arguments: str, python: str | Path = sys.executable, **environment: str) -> Iterator[str]:
     """Yields `http://127.0.0.1:<port>` of a server that answers; `arguments` are those of `python -m fastsse`."""
     port = free_port()
-    command = [sys.executable, "-m", "fastsse", *arguments, "--host", "127.0.0.1", "--port", str(port)]
+    command = [str(python), "-m", "fastsse", *arguments, "--host", "127.0.0.1", "--port", str(port)]
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
             command, cwd=ROOT, env=os.environ | environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log

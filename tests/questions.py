@@ -407,9 +407,11 @@ def _answers(received: bytes, asked: list[str]) -> Iterator[tuple[int, bytes]]:
         reader.send(h11.Request(method=method, target="/", headers=[("Host", "a")]))
         reader.send(h11.EndOfMessage())
         reader.receive_data(received)
-        event = reader.next_event()
+        event, interim = reader.next_event(), False
         while isinstance(event, h11.InformationalResponse):
-            event = reader.next_event()
+            event, interim = reader.next_event(), True
+        if interim and event is h11.NEED_DATA:
+            return
         assert isinstance(event, h11.Response), event
         status = event.status_code
         yield status, dict(event.headers).get(b"content-type", b"")

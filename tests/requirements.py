@@ -345,6 +345,7 @@ DESIGN = {
         D-fuzz | * | any bytes are read, or refused with an error of our own; what is written others read
         D-injection | * | text stays text: no client writes a line of its own into a head or an event stream
         D-guessing | * | who does not know an id finds nothing: not by guessing, not by event ids of others
+        D-soak | * | however long clients of all eras come and go: memory does not grow with what was done
         D-floods | * | whoever floods it: those who do nothing wrong are served, and in the end nothing is left
         D-shedding | * | while the event loop lags, nothing new is taken: 503; what runs goes on
     """,

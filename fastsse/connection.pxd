@@ -42,7 +42,7 @@ cdef class Connection(Outlet):
     cdef public Shard shard
     cdef public Requests requests
     cdef public int phase, persistence
-    cdef public double deadline, since, written
+    cdef public double deadline, opened, since, written
     cdef public bint local, paused, dirty, held
     cdef public Py_ssize_t stalled, charged
     cdef public list out

@@ -136,9 +136,9 @@ class Connection(Outlet):
     """Duck-typed asyncio.Protocol."""
 
     __slots__ = (
-        "asking", "buffer", "call", "charged", "deadline", "dirty", "head", "held", "home", "listen", "local", "out",
-        "paused", "persistence", "phase", "requests", "shard", "since", "stalled", "stream", "transport", "waiter",
-        "written",
+        "asking", "buffer", "call", "charged", "deadline", "dirty", "head", "held", "home", "listen", "local", "opened",
+        "out", "paused", "persistence", "phase", "requests", "shard", "since", "stalled", "stream", "transport",
+        "waiter", "written",
     )  # fmt: skip
 
     def __init__(self, home: Home) -> None:
@@ -154,6 +154,7 @@ class Connection(Outlet):
         self.held = False  # reading is paused because too much is pipelined
         self.persistence = GO_ON
         self.since = NEVER  # when the head on its way began, the call, or the last heartbeat was
+        self.opened = 0.0  # when the event stream was
         self.written = 0.0  # last write on an event stream
         self.stalled = 0  # bytes the transport held when it was last looked at while paused
         self.charged = 0  # bytes held for this peer, without those in the buffer, that the budget knows of
@@ -254,8 +255,11 @@ class Connection(Outlet):
         self._wake_waiter()
         if stream is not None and buffer is not None:
             stats = self.home.stats
-            stats.streams_open[listen.era if listen is not None else "streamable"] -= 1
-            stream.detach(buffer, self.home.clock())
+            now = self.home.clock()
+            era = listen.era if listen is not None else "streamable"
+            stats.streams_open[era] -= 1
+            stats.streams_lasted[era].observe(now - self.opened)
+            stream.detach(buffer, now)
             unsent = buffer.discard()
             if cut and unsent and stream.limits is None:  # nobody can come back for them
                 stats.dropped["unsent"] += unsent
@@ -508,6 +512,7 @@ class Connection(Outlet):
         stats = home.stats
         stats.streams_opened[era] += 1
         stats.streams_open[era] += 1
+        self.opened = now
         stats.responded(home.endpoint.route(head), 200)
         self.phase = STREAMING
         self.stream = stream

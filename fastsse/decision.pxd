@@ -6,7 +6,7 @@ from fastsse.stream cimport EventStream
 cdef class Reply:
     cdef public int status
     cdef public bytes body, type, extra, dated, whole
-    cdef public bint close, constant
+    cdef public bint close, constant, failed
     cdef public object reason
 
 cdef class Era:

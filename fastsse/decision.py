@@ -33,9 +33,10 @@ NOTHING = b""
 class Reply:
     """`type`: the content type, b"" for an empty body. `extra`: further header lines, each ending in CRLF.
     `close`: the connection cannot be used afterwards. `reason`: the slug of a refusal, for metrics. `constant`: it is
-    given to many requests, and kept as a `whole` answer for the Date it was `dated` with."""
+    given to many requests, and kept as a `whole` answer for the Date it was `dated` with. `failed`: it tells of an
+    error of the message, here or on a stream; for metrics only."""
 
-    __slots__ = ("body", "close", "constant", "dated", "extra", "reason", "status", "type", "whole")
+    __slots__ = ("body", "close", "constant", "dated", "extra", "failed", "reason", "status", "type", "whole")
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class Reply:
         close: bool = False,
         reason: str | None = None,
         constant: bool = False,
+        failed: bool = False,
     ) -> None:
         self.status = status
         self.body = body
@@ -54,6 +56,7 @@ class Reply:
         self.close = close
         self.reason = reason
         self.constant = constant
+        self.failed = failed
         self.dated: bytes | None = None
         self.whole = b""
 
@@ -224,11 +227,11 @@ def accepts(accept: bytes | None) -> Accepts:
     return Accepts(sse, first)
 
 
-def answer(body: bytes, accepts: Accepts, status: int = 200) -> Reply:
+def answer(body: bytes, accepts: Accepts, status: int = 200, failed: bool = False) -> Reply:
     """A finished JSON-RPC response: as JSON, or as one event for a client that puts event streams first."""
     if accepts.sse_first and status == 200:
-        return Reply(status, _framing.event(body, b"message"), EVENTS)
-    return Reply(status, body)
+        return Reply(status, _framing.event(body, b"message"), EVENTS, failed=failed)
+    return Reply(status, body, failed=failed)
 
 
 def wants_events(head: Head) -> bool:

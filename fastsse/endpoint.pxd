@@ -2,7 +2,7 @@ from fastsse cimport _framing, jsonrpc
 cimport cython
 
 from fastsse._framing cimport Head, Message
-from fastsse.decision cimport Accepts
+from fastsse.decision cimport Accepts, Reply
 from fastsse.handshake cimport Handshake
 from fastsse.httpsse cimport HttpSse
 from fastsse.jsonrpc cimport Meta

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from fastsse import docs, errors, events, jsonrpc, pages
+from fastsse import docs, errors, events, jsonrpc, metrics, pages
 from fastsse._framing import Head, Message, depth, error
 from fastsse.admission import Admission, Busy, Peer
 from fastsse.auth import Authentication, Denied
@@ -71,18 +71,10 @@ KEPT = 256
 """Accept headers whose meaning is kept; there are about a dozen clients."""
 
 
-class Gauges(Protocol):
-    """What the pages show and only the server knows."""
+class Gauges(metrics.Gauges, Protocol):
+    """What only the server knows."""
 
     draining: bool
-
-    def wall(self) -> float: ...
-
-    def memory(self) -> int: ...
-
-    def pending(self) -> int: ...
-
-    def held(self) -> int: ...
 
     def check_room(self) -> None:
         """Raises RequestRefused 503 when no further event stream is taken."""
@@ -322,17 +314,10 @@ class Endpoint:
             ids = [id.decode() for id in self.table.ids()]
             return Reply(200, pages.sessions(self.table.count, ids, full))
         if route == METRICS:
-            memory = self.gauges.memory()
             if head.accept is not None and b"application/json" in head.accept.lower():
-                return Reply(200, pages.metrics_json(self.stats, wall, memory))
-            text = pages.metrics_text(
-                self.stats,
-                version=catalog.version,
-                memory=memory,
-                tools=len(tools),
-                pending=self.gauges.pending(),
-                held=self.gauges.held(),
-            )
+                return Reply(200, metrics.as_json(self.stats, self.gauges))
+            states = self.table.states()
+            text = metrics.text(self.stats, self.gauges, version=catalog.version, tools=len(tools), sessions=states)
             return Reply(200, text, PROMETHEUS)
         if route == METADATA:
             assert self.auth is not None
@@ -375,10 +360,18 @@ class Endpoint:
             decision = self.stateless.post(head, message, reads, now)
             if type(decision) is Listen:
                 self.admission.open(self.client(head, peer), head.principal, now)
-            return decision
-        if message.method == "initialize":
-            self.admission.open(self.client(head, peer), head.principal, now)
-        return self.streamable.post(head, message, reads, now)
+        else:
+            if message.method == "initialize":
+                self.admission.open(self.client(head, peer), head.principal, now)
+            decision = self.streamable.post(head, message, reads, now)
+        if type(decision) is Reply:
+            self._ruled(message, decision)
+        return decision
+
+    def _ruled(self, message: Message, reply: Reply) -> None:
+        """Counts a request that the rules have answered themselves."""
+        if message.id is not None and message.method is not None:
+            self.stats.ruled(message.method, reply.failed)
 
     def _is_modern(self, head: Head, message: Message) -> bool:
         """The decision table of reference §2.5: body first, header as cross-check."""
@@ -407,7 +400,10 @@ class Endpoint:
         message = jsonrpc.decode(body)
         if self.gate is not None and message.method is not None and message.id is not None:
             self.admission.request(self.client(head, peer), session.id, head.principal, 1, now)
-        return self.httpsse.post(head, session, message, now)
+        decision = self.httpsse.post(head, session, message, now)
+        if type(decision) is Reply:
+            self._ruled(message, decision)
+        return decision
 
     # --- what every answer carries, and refusals
 

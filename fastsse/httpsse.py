@@ -20,6 +20,8 @@ from fastsse.writebuffer import REPLY
 
 ERA = "httpsse"
 ACCEPTED = Reply(202, b"Accepted", TEXT, constant=True)
+REFUSED = Reply(202, b"Accepted", TEXT, constant=True, failed=True)
+"""The same for the client, who reads of the error on its stream."""
 
 
 class HttpSse:
@@ -123,7 +125,7 @@ class HttpSse:
         except errors.McpError as error:
             session.accept(now)
             stream.send(_framing.event(rules.error(id, error), MESSAGE), REPLY)
-            return ACCEPTED
+            return REFUSED
         session.accept(now)
         stream.send(_framing.result_event(id, found, MESSAGE), REPLY)
         return ACCEPTED

@@ -257,6 +257,15 @@ class Server(Home):
     def wall(self) -> float:
         return time.time()
 
+    def cpu(self) -> float:
+        return time.process_time()
+
+    def running(self) -> int:
+        return len(self.dispatch.running)
+
+    def most_streams(self) -> int:
+        return self._max_streams
+
     def memory(self) -> int:
         """Resident bytes of this process; 0 where the system does not tell."""
         try:

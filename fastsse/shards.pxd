@@ -15,6 +15,7 @@ cdef class Table:
     cdef public tuple shards
     cdef public Py_ssize_t capacity, count, turn
     cdef public long long opened
+    cdef public double swept
     cdef public Clocks clocks
     cdef public RingLimits ring
     cdef public object nonce

@@ -82,6 +82,7 @@ class Table:
         self.fresh: OrderedDict[Session, None] = OrderedDict()  # opened on /mcp, and not used yet; oldest first
         self.detached: OrderedDict[Session, None] = OrderedDict()  # used, without a stream; the longest first
         self.turn = 0
+        self.swept = 0.0  # when a shard was, last
 
     # --- sessions
 
@@ -153,6 +154,8 @@ class Table:
         self.free.append(session.place)
         self.count -= 1
         self.ended[reason] = self.ended.get(reason, 0) + 1
+        lasted = max(self.swept, session.touched) - session.created
+        self.ring.budget.stats.sessions_lasted[session.revision.name].observe(lasted)
         session.end(reason)
 
     def used(self, session: Session) -> None:
@@ -174,6 +177,12 @@ class Table:
         """The ids of all live sessions, in the order of their places."""
         return [session.id for shard in self.shards for session in shard.slots if session is not None]
 
+    def states(self) -> dict[str, int]:
+        """How many sessions are in each state: `unused` was opened on /mcp and has not spoken since, `detached` has no
+        stream of its own, `attached` has one."""
+        unused, detached = len(self.fresh), len(self.detached)
+        return {"attached": self.count - unused - detached, "detached": detached, "unused": unused}
+
     # --- connections
 
     def join(self, member: Member) -> Shard:
@@ -187,6 +196,7 @@ class Table:
 
     def sweep(self, index: int, now: float) -> None:
         """Does everything that is due in one shard."""
+        self.swept = now
         shard = self.shards[index]
         for member in list(shard.members):
             if now >= member.deadline:

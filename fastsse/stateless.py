@@ -83,7 +83,7 @@ class Stateless(Era):
             self._envelope(head, message)
             return self._request(head, message, id, accepts)
         except errors.McpError as error:
-            return Reply(self.status(error), self.error(id, error))
+            return Reply(self.status(error), self.error(id, error), failed=True)
 
     def _envelope(self, head: Head, message: Message) -> None:
         """`_meta`, the routing headers, the version; raises McpError."""

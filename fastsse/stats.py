@@ -8,6 +8,7 @@ the number of series is bounded. Not safe from threads: everything here belongs 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from typing import Final
 
@@ -19,6 +20,12 @@ BOUNDS: Final = (
 )  # fmt: skip
 """Upper bounds in seconds, inclusive."""
 _bounds = BOUNDS
+
+LIFETIMES: Final = (
+    0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,  # OpenTelemetry's for MCP
+    900.0, 1800.0, 3600.0, 14400.0, 43200.0, 86400.0,  # streams are open for as long as somebody looks at a screen
+)  # fmt: skip
+"""The same for what lasts."""
 
 ERAS: Final = ("httpsse", "streamable", "stateless", "events")
 """Kinds of event streams; "events" is the plain stream of `GET /mcp`."""
@@ -57,25 +64,45 @@ class Histogram:
         return sum(self.counts)
 
 
+class Lifetimes:
+    """How often something lasted so long: a `Histogram` with `LIFETIMES` as its bounds."""
+
+    __slots__ = ("counts", "sum")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(LIFETIMES) + 1)
+        self.sum = 0.0
+
+    def observe(self, seconds: float) -> None:
+        self.counts[bisect_left(LIFETIMES, seconds)] += 1
+        self.sum += seconds
+
+
 class Calls:
-    """The answered requests of one method: `seconds` has them all, the others say what of them went wrong.
+    """The answered requests of one method: `seconds` has those that a handler answered, `ruled` is how many the rules
+    answered themselves; the others say what of all these went wrong.
 
     `errors`: answered with a JSON-RPC error; `tool_errors`: a tool result with `isError`; `cancelled`: given up by the
     client, so that nothing was answered. At most one of the three per call.
     """
 
-    __slots__ = ("cancelled", "errors", "seconds", "tool_errors")
+    __slots__ = ("cancelled", "errors", "ruled", "seconds", "tool_errors")
 
     def __init__(self) -> None:
         self.seconds = Histogram()
+        self.ruled = 0
         self.errors = 0
         self.tool_errors = 0
         self.cancelled = 0
 
     @property
+    def count(self) -> int:
+        return self.seconds.count + self.ruled
+
+    @property
     def results(self) -> int:
         """Calls that went well."""
-        return self.seconds.count - self.errors - self.tool_errors - self.cancelled
+        return self.count - self.errors - self.tool_errors - self.cancelled
 
 
 class Stats:
@@ -84,13 +111,30 @@ class Stats:
     `started_at`: Unix time in seconds. `requests`: complete request heads. `responses`: route to a list by status
     class, `responses["/mcp"][2] += 1`. `refused`: slug of `RequestRefused` to number. `closed`: connections by reason.
     `events`: SSE events written. `dropped`, `coalesced`: events that gave way under backpressure, by message class.
-    `loop_lag`: seconds the last tick came late.
+    `streams_lasted`, `sessions_lasted`: by era, by revision. `loop_lag`: seconds the last tick came late.
     """
 
     __slots__ = (
-        "_calls", "closed", "coalesced", "connections_open", "connections_opened", "dropped", "events", "loop_lag",
-        "methods", "refused", "requests", "responses", "sessions_ended", "sessions_open", "sessions_opened",
-        "started_at", "streams_open", "streams_opened",
+        "_calls",
+        "closed",
+        "coalesced",
+        "connections_open",
+        "connections_opened",
+        "dropped",
+        "events",
+        "loop_lag",
+        "methods",
+        "refused",
+        "requests",
+        "responses",
+        "sessions_ended",
+        "sessions_lasted",
+        "sessions_open",
+        "sessions_opened",
+        "started_at",
+        "streams_lasted",
+        "streams_open",
+        "streams_opened",
     )  # fmt: skip
 
     def __init__(self, started_at: float) -> None:
@@ -105,9 +149,11 @@ class Stats:
         self.closed: dict[CloseReason, int] = dict.fromkeys(CloseReason, 0)
         self.streams_opened = dict.fromkeys(ERAS, 0)
         self.streams_open = dict.fromkeys(ERAS, 0)
+        self.streams_lasted = {era: Lifetimes() for era in ERAS}
         self.sessions_opened = 0
         self.sessions_open = 0
         self.sessions_ended: defaultdict[str, int] = defaultdict(int)
+        self.sessions_lasted: defaultdict[str, Lifetimes] = defaultdict(Lifetimes)
         self.events = 0
         self.dropped: defaultdict[str, int] = defaultdict(int)
         self.coalesced: defaultdict[str, int] = defaultdict(int)
@@ -116,6 +162,13 @@ class Stats:
     def calls(self, method: str) -> Calls:
         """The row of a method; of "other" for one that is not in `METHODS`."""
         return self.methods.get(method) or self.methods["other"]
+
+    def ruled(self, method: str, failed: bool) -> None:
+        """Counts one request that the rules answered themselves."""
+        calls = self.calls(method)
+        calls.ruled += 1
+        if failed:
+            calls.errors += 1
 
     def responded(self, route: str, status: int) -> None:
         """Counts one response head of that route with that HTTP status."""

@@ -97,7 +97,7 @@ class Streamable:
                 session.ready = True
             found = rules.request(message, session, revision, head)
         except errors.McpError as error:
-            return answer(rules.error(id, error), accepts, rules.status(error))
+            return answer(rules.error(id, error), accepts, rules.status(error), failed=True)
         if isinstance(found, bytes):
             return answer(_framing.result(id, found), accepts)
         return Call(found, rules, accepts.sse, accepts.sse_first)
@@ -111,7 +111,7 @@ class Streamable:
         try:
             revision, capabilities = rules.proposed(message)
         except errors.McpError as error:
-            return answer(rules.error(id, error), accepts, rules.status(error))
+            return answer(rules.error(id, error), accepts, rules.status(error), failed=True)
         session = self.table.open(False, now)
         if session is None:
             raise full_table(self.table)

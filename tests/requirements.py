@@ -333,6 +333,12 @@ DESIGN = {
         D-asks-in-one-round | L | several questions at once under their keys
         D-process-bytes | * | bytes are bounded per process: rings, buffers and inbound bodies together
     """,
+    "3 seeing it": """
+        D-metrics-calls | * | every request is counted by method and outcome, whoever answered it
+        D-metrics-lifetimes | * | how long streams and sessions last has histograms of its own, and is in no call
+        D-metrics-sessions | * | sessions are counted by state: attached, detached, never used
+        D-dashboard | * | a Grafana dashboard whose every query names a metric that is there
+    """,
     "3 what holds under load": """
         D-auth | * | with authentication all routes but health, ready, docs and metadata ask first: 401, 403
         D-auth-jwt | * | JWTs by the issuer's keys, which are fetched off the loop, once for all and at most so often
@@ -356,8 +362,8 @@ ELSEWHERE = {
     "D-health": ["test_pages.py::test_health_has_the_keys_of_both_guides"],
     "D-docs": ["test_docs.py::test_what_is_copied_works", "test_docs.py::test_what_tools_say_stays_text"],
     "D-metrics": [
-        "test_pages.py::test_a_prometheus_parser_reads_back_what_was_counted",
-        "test_pages.py::test_json_metrics_have_the_guides_keys",
+        "test_metrics.py::test_a_prometheus_parser_reads_back_what_was_counted",
+        "test_metrics.py::test_json_metrics_have_the_guides_keys",
     ],
     "D-settings": [
         "test_config.py::test_every_field_can_be_set_by_its_variable",

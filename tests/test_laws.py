@@ -19,7 +19,7 @@ FLOORS = (
     {"handler", "questions", "rates", "session", "shards", "stream", "writebuffer"},
     {
         "admission", "auth", "decision", "docs", "endpoint", "events", "forwarded", "guest", "handshake", "httpsse",
-        "overload", "pages", "security", "signed", "stateless", "streamable",
+        "metrics", "overload", "pages", "security", "signed", "stateless", "streamable",
     },
     {
         "asking", "authenticator", "connection", "context", "dispatch", "drain", "embed", "exchange", "hosting",
@@ -48,8 +48,8 @@ BESIDE = {
     # floor 3: the eras know `decision` and the rules that two of them share, never each other
     "auth": {"decision"},
     "endpoint": {
-        "admission", "auth", "decision", "docs", "events", "forwarded", "guest", "httpsse", "pages", "security",
-        "streamable",
+        "admission", "auth", "decision", "docs", "events", "forwarded", "guest", "httpsse", "metrics", "pages",
+        "security", "streamable",
     },
     "events": {"decision"},
     "forwarded": {"admission"},

@@ -1,4 +1,4 @@
-"""What health, ready, sessions, metrics and docs say: both guides' keys, text that parsers take, nothing that runs."""
+"""What health, ready, sessions and docs say: both guides' keys, text that parsers take, nothing that runs."""
 
 from __future__ import annotations
 
@@ -9,14 +9,10 @@ from base64 import b64encode
 from html.parser import HTMLParser
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client.parser import text_string_to_metric_families
 
 from fastsse import docs, pages
-from fastsse.errors import CloseReason
-from fastsse.stats import BOUNDS, Stats
 
 
 def test_health_has_the_keys_of_both_guides() -> None:
@@ -45,78 +41,6 @@ def test_session_ids_are_cut_unless_the_reader_may_see_them() -> None:
     cut = pages.sessions(2, ids, full=False)
     assert json.loads(cut) == {"count": 2, "sessions": ["00400007…", "00400008…"]}
     assert b"1111" not in cut
-
-
-def busy() -> Stats:
-    stats = Stats(1000.0)
-    stats.requests = 7
-    stats.connections_open = 3
-    stats.connections_opened = 5
-    stats.sessions_open = 2
-    stats.streams_open["httpsse"] = 2
-    stats.refused["host"] += 4
-    stats.closed[CloseReason.SLOW_CONSUMER] += 1
-    stats.sessions_ended['quote " backslash \\ line\nend'] += 1
-    stats.responded("/mcp", 200)
-    stats.responded("/mcp", 404)
-    calls = stats.calls("tools/call")
-    for seconds in (0.00001, 0.003, 400.0):
-        calls.seconds.observe(seconds)
-    calls.errors += 1
-    return stats
-
-
-def test_json_metrics_have_the_guides_keys() -> None:
-    body = json.loads(pages.metrics_json(busy(), now=1090.9, memory=12345))
-    assert body["active_connections"] == 3
-    assert body["total_requests"] == 7
-    assert body["uptime"] == 90
-    assert body["memory_usage"] == 12345
-    assert body["active_streams"]["httpsse"] == 2
-    assert body["total_calls"] == 3
-    assert body["total_errors"] == 1
-
-
-def test_a_prometheus_parser_reads_back_what_was_counted() -> None:
-    text = pages.metrics_text(busy(), version="1.0", memory=2048, tools=4, pending=99).decode()
-    families = {family.name: family for family in text_string_to_metric_families(text)}
-    found = {
-        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in families.values()
-        for sample in family.samples
-    }
-    assert found["fastsse_info", (("version", "1.0"),)] == 1
-    assert found["process_start_time_seconds", ()] == 1000
-    assert found["process_resident_memory_bytes", ()] == 2048
-    assert found["fastsse_pending_bytes", ()] == 99
-    assert found["fastsse_tools", ()] == 4
-    assert found["fastsse_http_requests_total", ()] == 7
-    assert found["fastsse_http_responses_total", (("class", "4xx"), ("route", "/mcp"))] == 1
-    assert found["fastsse_refused_total", (("reason", "host"),)] == 4
-    assert found["fastsse_connections_closed_total", (("reason", "slow consumer"),)] == 1
-    assert found["fastsse_sessions_ended_total", (("reason", 'quote " backslash \\ line\nend'),)] == 1
-    assert found["fastsse_streams_open", (("era", "httpsse"),)] == 2
-    assert found["fastsse_calls_total", (("method", "tools/call"), ("outcome", "result"))] == 2
-    assert found["fastsse_calls_total", (("method", "tools/call"), ("outcome", "error"))] == 1
-    assert families["fastsse_http_requests"].type == "counter"
-    assert families["fastsse_connections_open"].type == "gauge"
-
-
-def test_the_histogram_is_cumulative_and_ends_in_its_count() -> None:
-    text = pages.metrics_text(busy(), version="1.0", memory=0, tools=0).decode()
-    families = {family.name: family for family in text_string_to_metric_families(text)}
-    family = families["mcp_server_operation_duration_seconds"]
-    assert family.type == "histogram"
-    buckets = {sample.labels["le"]: sample.value for sample in family.samples if sample.name.endswith("_bucket")}
-    assert [float(bound) for bound in buckets] == [*BOUNDS, float("inf")]
-    assert list(buckets.values()) == sorted(buckets.values())
-    assert buckets[str(BOUNDS[0])] == 1
-    assert buckets["0.005"] == 2
-    assert buckets["300.0"] == 2
-    assert buckets["+Inf"] == 3
-    totals = {sample.name.rpartition("_")[2]: sample.value for sample in family.samples if "le" not in sample.labels}
-    assert totals == {"count": 3, "sum": pytest.approx(400.00301)}
-    assert {sample.labels["mcp_method_name"] for sample in family.samples} == {"tools/call"}, "only methods in use"
 
 
 # -- docs -------------------------------------------------------------------------------------------------------------

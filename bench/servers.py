@@ -122,6 +122,16 @@ FASTMCP = Server(
     {**MCP, **SSE},
     peer="fastmcp",
 )
+
+
+def hosted(peer: Server, source: str) -> Server:
+    """A peer's own server on our wire, in the peer's environment."""
+    python = peer.command[0]
+    command = (python, "-m", "fastsse", f"bench/peers/python/{source}:server", *_PORT)
+    return Server(f"{peer.name}-hosted", f"{peer.title} on fastsse", command, {**MCP, **SSE}, peer=peer.peer)
+
+
+HOSTED = ((PYTHON_SDK, hosted(PYTHON_SDK, "python_sdk.py")), (FASTMCP, hosted(FASTMCP, "fastmcp_server.py")))
 TYPESCRIPT = Server(
     "typescript",
     "TypeScript SDK",

@@ -105,6 +105,19 @@ def _calls(suite: str, wire: str, plan: Plan, notes: Notes) -> Iterator[Row]:
     yield from _with_wrk(suite, subjects, plan, notes)
 
 
+def hosted(plan: Plan, notes: Notes) -> Iterator[Row]:
+    """Servers of other SDKs on our wire, and the same on uvicorn, from one environment: an async tool in a session.
+    (They run plain functions in a thread each time, which costs as much again and is nobody's wire.)"""
+    subjects = [Subject(servers.FLOOR, "session")]
+    call = Call(tool="echo_async")
+    for own, ours in servers.HOSTED:
+        if why := ours.missing():
+            notes.add(f"{ours.title} not measured: {why}")
+        else:
+            subjects += [Subject(ours, "session", call), Subject(own, "session", call)]
+    yield from _with_wrk("hosted", subjects, plan, notes)
+
+
 def calls_async(plan: Plan, notes: Notes) -> Iterator[Row]:
     """An async tool that does not suspend, on every Python that has an environment; the floor runs on the same one."""
     call = Call(tool="echo_async")
@@ -271,6 +284,7 @@ SUITES: dict[str, Suite] = {
     "calls-stateless": calls_stateless,
     "calls-async": calls_async,
     "calls-pair": calls_pair,
+    "hosted": hosted,
     "fan-out": fan_out_suite,
     "idle": idle,
     "beside-idle": beside_idle,

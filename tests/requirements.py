@@ -316,6 +316,7 @@ DESIGN = {
         EMB-07 | * | what the hosted server has and we do not carry stops the start with one sentence
         EMB-08 | * | `python -m fastsse module:server` and `run(server)` recognize what they are given
         EMB-09 | R4,5 | the SDK's own conformance server passes the suite on our wire as on its own
+        EMB-11 | * | a guest answers in bytes, or hands requests to a program in another language
         EMB-10 | * | FastMCP 4 servers are hosted like those of the SDK
     """,
     "3 sessions and streams": """

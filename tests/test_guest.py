@@ -1,6 +1,7 @@
 """A server that answers for itself: everything is passed through, in every revision, and the wire stays ours."""
 
 import json
+import runpy
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from fakes import MODERN
 from fastsse import Guest, McpError, MethodNotFound, Notification, Plan, Request, Result, Work
 from fastsse.handler import ASYNC, LOOP, Answer
 from real import EVERY, HANDSHAKE, STREAMABLE, Pair, Session, Stateless, client, served
+from serving import ROOT
 
 REVISIONS = pytest.mark.parametrize("revision", EVERY)
 TOOL = {"name": "upper", "description": "Shouts", "inputSchema": {"type": "object"}}
@@ -204,3 +206,32 @@ def test_calls_of_a_guest_are_cancelled() -> None:
         assert who.request("tools/list")["result"]
         assert guest.ends == ["cancelled"]
         assert guest.heard[-1][0] == "notifications/cancelled"
+
+
+# --- the examples
+
+
+@pytest.mark.requirement("EMB-11")
+def test_the_example_that_shouts() -> None:
+    guest = runpy.run_path(str(ROOT / "examples" / "shout.py"))["guest"]
+    for revision in HANDSHAKE:
+        with served(guest) as server, client(server, revision) as who:
+            assert isinstance(who, Session | Pair)
+            assert who.hello["result"]["protocolVersion"] == revision
+            assert [tool["name"] for tool in who.request("tools/list")["result"]["tools"]] == ["shout"]
+            assert who.call("shout", {"text": "hey"})["result"]["content"] == [{"type": "text", "text": "HEY"}]
+            assert who.request("ping")["error"]["code"] == -32601
+
+
+@pytest.mark.requirement("EMB-11")
+@pytest.mark.clients
+@pytest.mark.parametrize("revision", HANDSHAKE)
+def test_the_example_with_a_program_in_another_language(revision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = ROOT / ".peers" / "node" / "node_modules" / "node" / "bin" / "node"
+    monkeypatch.setenv("WORKER", f"{node} {ROOT / 'examples' / 'worker.mjs'}")
+    guest = runpy.run_path(str(ROOT / "examples" / "worker.py"))["guest"]
+    with served(guest) as server, client(server, revision) as who:
+        assert isinstance(who, Session | Pair)
+        assert who.hello["result"]["serverInfo"] == {"name": "worker", "version": "1.0.0"}
+        assert who.call("reverse", {"text": "stressed"})["result"]["content"] == [{"type": "text", "text": "desserts"}]
+        assert who.request("resources/list")["error"]["code"] == -32601

@@ -194,6 +194,25 @@ def test_a_call_that_a_client_gives_up_is_cancelled_in_the_hosted_server(case: C
     assert (report["told"], report["revision"]) == ("true", case.revision)
 
 
+# --- the examples
+
+
+def greeted(base: str) -> str:
+    params = {"name": "greet", "arguments": {"name": "Ada", "times": 2}}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    asked = urllib.request.Request(f"{base}/mcp", json.dumps(message).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(asked, timeout=20) as answer:
+        return str(json.load(answer)["result"]["content"][0]["text"])
+
+
+@pytest.mark.requirement("EMB-08")
+def test_the_examples_greet() -> None:
+    with serving("examples/hosted_sdk.py:server") as base:
+        assert greeted(base) == "Hello, Ada! Hello, Ada!"
+    with serving("examples/hosted_fastmcp.py:server", python=FASTMCP, PYTHONPATH=str(ROOT)) as base:
+        assert greeted(base) == "Hello, Ada! Hello, Ada!"
+
+
 # --- what FastMCP has of its own
 
 

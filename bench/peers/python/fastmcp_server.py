@@ -1,4 +1,4 @@
-"""FastMCP with the two benchmark tools, in its fastest configuration.
+"""FastMCP with the benchmark tools, in its fastest configuration.
 
 Started by bench.servers with the interpreter of `.peers/bench/fastmcp`. uvicorn runs on uvloop and httptools, without
 an access log. `mcp` serves sessions and the stateless revision on /mcp with JSON answers, `sse` the pair on /sse.
@@ -23,7 +23,12 @@ def add(a: int, b: int) -> int:
     return a + b
 
 
-for tool in (echo, add):
+async def echo_async(text: str) -> str:
+    """Returns the text without ever waiting, and without a thread."""
+    return text
+
+
+for tool in (echo, add, echo_async):
     server.tool(tool)
 
 

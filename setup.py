@@ -30,8 +30,7 @@ CHECKS = ("boundscheck", "wraparound", "initializedcheck", "nonecheck")
 FRAMING = {**DIRECTIVES, **dict.fromkeys(CHECKS, DEBUG), "cdivision": True}
 ROOMS = {**DIRECTIVES, **dict.fromkeys(CHECKS, True), "annotation_typing": False}
 
-# Twenty rooms are compiled for minutes: what -O3 and debug symbols add to that, no figure shows.
-OPTIMISE = [] if sys.platform == "win32" else ["-O0", "-g"] if DEBUG else ["-O2", "-g0"]
+OPTIMISE = [] if sys.platform == "win32" else ["-O0", "-g"] if DEBUG else ["-O3"]
 
 
 def extension(source: str) -> Extension:

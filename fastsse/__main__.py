@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastsse import __version__, sources, target
+from fastsse import __version__, logs, sources, target
 from fastsse.config import DEFAULTS, KIB, MIB, SETTINGS, TYPES, Config, choices
 from fastsse.errors import ConfigError
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from fastsse.hosting import Servable
     from fastsse.server import Server
+
+
+log = logging.getLogger("fastsse")
 
 
 class Failed(click.ClickException):
@@ -147,15 +150,18 @@ def serve(target_name: str | None, reload: bool, **flags: Any) -> None:
     sizes may be written 64KiB or 4MiB, times 500ms, 30s or 2m.
     """
     config, _, dotenv = settings(flags)
+    logs.begin(config)
     for sentence in sources.unknown(os.environ):
-        click.echo(f"fastsse: {sentence}", err=True)
+        if config.log_format == "json":
+            log.warning("%s", sentence)
+        else:
+            click.echo(f"fastsse: {sentence}", err=True)
     name = target_name or target.DEMO
     if reload:
         sys.exit(_reload(name))
     for variable, value in dotenv.items():
         if not variable.startswith("FASTSSE_"):  # the rest is for the tools, as the guide has it
             os.environ.setdefault(variable, value)
-    logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         app = target.load(name)
     except target.TargetError as error:
@@ -167,7 +173,7 @@ def _run(app: Servable, config: Config) -> int:
     from fastsse.server import run
 
     try:
-        return run(app, config, started=lambda server: click.echo(greeting(server), err=True))
+        return run(app, config, started=greet)
     except ConfigError as error:
         raise Failed(str(error)) from None
 
@@ -180,23 +186,32 @@ def _reload(name: str) -> int:
     return reload.run([argument for argument in sys.argv[1:] if argument != "--reload"], target.folder(name))
 
 
-def greeting(server: Server) -> str:
-    """The start-up lines: who serves, where, and whom."""
+def greet(server: Server) -> None:
+    """Says who serves, where, and whom: in a few lines, or in a record where every line is one."""
+    title = f"fastsse {__version__} serves {server.app.name} {server.app.version}"
+    rows = {
+        "listens on": " and ".join(server.addresses),
+        "doors": doors(server),
+        "accepts hosts": ", ".join(server.hosts),
+        "accepts origins": ", ".join(server.origins) or "none",
+    }
+    if server.config.log_format == "json":
+        log.info("%s", title, extra={name.replace(" ", "_"): value for name, value in rows.items()})
+    else:
+        click.echo("\n".join([title, *(f"  {name:15}  {value}" for name, value in rows.items())]), err=True)
+
+
+def doors(server: Server) -> str:
+    """Where clients come in."""
     base = server.config.public_url or server.url
     if server.config.host in ("localhost", "0.0.0.0", "::"):  # what a browser on this machine can open
         scheme, _, rest = server.url.partition("://")
         base = server.config.public_url or f"{scheme}://localhost:{rest.rpartition(':')[2]}"
-    doors = "  ".join(f"{base}{path}" for path in ("/mcp", "/sse", "/docs"))
+    found = "  ".join(f"{base}{path}" for path in ("/mcp", "/sse", "/docs"))
     kind, _, path = server.addresses[0].partition(":")
     if kind == "unix" and not server.config.public_url:
-        doors += f"  (curl --unix-socket {path})"
-    return (
-        f"fastsse {__version__} serves {server.app.name} {server.app.version}\n"
-        f"  listens on       {' and '.join(server.addresses)}\n"
-        f"  doors            {doors}\n"
-        f"  accepts hosts    {', '.join(server.hosts)}\n"
-        f"  accepts origins  {', '.join(server.origins) or 'none'}"
-    )
+        found += f"  (curl --unix-socket {path})"
+    return found
 
 
 def _version(context: click.Context, _: click.Parameter, wanted: bool) -> None:

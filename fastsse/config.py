@@ -272,6 +272,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Setting(
         "Logging", "least severe messages that are written", "uvicorn --log-level info",
     )] = "info"
+    log_format: Annotated[Literal["text", "json"], Setting(
+        "Logging", "lines for people, or one JSON object a line", "Traefik log.format",
+    )] = "text"
+    log_connections: Annotated[bool, Setting(
+        "Logging",
+        "a line for each closed connection at info instead of debug: peer, duration, requests, bytes, reason",
+        "PostgreSQL log_disconnections off",
+    )] = False
     # fmt: on
 
     def __post_init__(self) -> None:

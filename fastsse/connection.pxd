@@ -23,6 +23,7 @@ cdef class Home:
     cdef public list _dirty
     cdef public double body_timeout, head_timeout, keep_alive, ping, sse_after
     cdef public bint draining, plain, serving
+    cdef public int departures
     cdef public object authenticator, clock, config
     cdef public Dispatch dispatch
     cdef public Endpoint endpoint
@@ -38,11 +39,13 @@ cdef class Home:
 
 cdef class Connection(Outlet):
     cdef public Home home
-    cdef public object transport, asking, call, waiter
+    cdef public object transport, asking, call, departure, waiter
+    cdef public str era
     cdef public Shard shard
     cdef public Requests requests
     cdef public int phase, persistence
-    cdef public double deadline, opened, since, written
+    cdef public double deadline, made, opened, since, written
+    cdef public long long served, events
     cdef public bint local, paused, dirty, held
     cdef public Py_ssize_t stalled, charged
     cdef public list out

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastsse import _framing
 from fastsse.decision import Authenticate, Batch, Call, Decision, Listen, Reply
+from fastsse.departure import Departure
 from fastsse.errors import INTERNAL_ERROR, CloseReason, McpError, RequestRefused
 from fastsse.http11 import Requests
 from fastsse.responses import CONTINUE, JSON, Heads
@@ -56,8 +57,8 @@ class Home:
     """What all connections of one server share; `Server` is one. `clock()` gives monotonic seconds."""
 
     __slots__ = (
-        "_dirty", "authenticator", "body_timeout", "budget", "clock", "config", "dispatch", "draining", "endpoint",
-        "head_timeout", "heads", "keep_alive", "ping", "plain", "serving", "sse_after", "stats", "table",
+        "_dirty", "authenticator", "body_timeout", "budget", "clock", "config", "departures", "dispatch", "draining",
+        "endpoint", "head_timeout", "heads", "keep_alive", "ping", "plain", "serving", "sse_after", "stats", "table",
     )  # fmt: skip
 
     authenticator: Authenticator
@@ -74,6 +75,7 @@ class Home:
         self._dirty: list[Connection] = []
         self.draining = False
         self.serving = False  # a connection is serving what it has received
+        self.departures = logging.INFO if config.log_connections else logging.DEBUG
         self.plain = config.http == "auto"
         self.head_timeout = config.head_timeout
         self.body_timeout = config.body_timeout
@@ -136,9 +138,9 @@ class Connection(Outlet):
     """Duck-typed asyncio.Protocol."""
 
     __slots__ = (
-        "asking", "buffer", "call", "charged", "deadline", "dirty", "head", "held", "home", "listen", "local", "opened",
-        "out", "paused", "persistence", "phase", "requests", "shard", "since", "stalled", "stream", "transport",
-        "waiter", "written",
+        "asking", "buffer", "call", "charged", "deadline", "departure", "dirty", "era", "events", "head", "held",
+        "home", "listen", "local", "made", "opened", "out", "paused", "persistence", "phase", "requests", "served",
+        "shard", "since", "stalled", "stream", "transport", "waiter", "written",
     )  # fmt: skip
 
     def __init__(self, home: Home) -> None:
@@ -147,6 +149,11 @@ class Connection(Outlet):
         self.shard: Shard = home.table.join(self)
         self.requests = Requests(home.config.max_head, home.config.max_body, home.plain)
         self.phase = HEAD
+        self.made = 0.0
+        self.served = 0  # requests
+        self.events = 0
+        self.era = ""  # of the event stream that was opened last
+        self.departure: Departure | None = None
         self.deadline = NEVER
         self.local = False
         self.paused = False
@@ -178,7 +185,8 @@ class Connection(Outlet):
         stats.connections_open += 1
         peer = transport.get_extra_info("peername")
         self.local = not peer or str(peer[0]).startswith(("127.", "::1", "::ffff:127."))
-        self.deadline = home.clock() + home.head_timeout
+        self.made = home.clock()
+        self.deadline = self.made + home.head_timeout
         if home.full and home.crowded:
             self.close(CloseReason.REFUSED)
             transport.abort()
@@ -207,10 +215,12 @@ class Connection(Outlet):
         """Always the last call; nothing is left behind after it."""
         home = self.home
         if self.phase != CLOSED:
-            log.debug("%s in phase %d", CloseReason.CLIENT_CLOSED.value, self.phase)
-            home.stats.closed[CloseReason.CLIENT_CLOSED] += 1
+            self._depart(CloseReason.CLIENT_CLOSED)
             self.phase = CLOSED
             self._release()
+        if self.departure is not None:
+            self.departure.tell(self, home.clock())
+            self.departure = None
         self.deadline = NEVER
         self.transport = self.head = None
         self.requests.drop()
@@ -224,9 +234,8 @@ class Connection(Outlet):
         """Ends the connection. What the transport still holds is sent as long as the peer goes on taking it."""
         if self.phase == CLOSED:
             return
-        log.debug("closed: %s", reason.value)
         home = self.home
-        home.stats.closed[reason] += 1
+        self._depart(reason)
         self.phase = CLOSED
         self._release(reason in CUT)
         self.deadline = home.clock() + home.config.stall_timeout
@@ -235,6 +244,16 @@ class Connection(Outlet):
             self.stalled = self.transport.get_write_buffer_size()
             self.transport.close()
         self._weigh()
+
+    def _depart(self, reason: CloseReason) -> None:
+        home = self.home
+        home.stats.closed[reason] += 1
+        if log.isEnabledFor(home.departures):
+            head = self.head
+            client = None
+            if head is not None and home.endpoint.proxies is not None:
+                client = home.endpoint.client(head, self).address()
+            self.departure = Departure(reason, home.departures, client)
 
     def wind_up(self) -> None:
         """The server stops: what this connection is at is its last, and without a request it ends now."""
@@ -256,9 +275,8 @@ class Connection(Outlet):
         if stream is not None and buffer is not None:
             stats = self.home.stats
             now = self.home.clock()
-            era = listen.era if listen is not None else "streamable"
-            stats.streams_open[era] -= 1
-            stats.streams_lasted[era].observe(now - self.opened)
+            stats.streams_open[self.era] -= 1
+            stats.streams_lasted[self.era].observe(now - self.opened)
             stream.detach(buffer, now)
             unsent = buffer.discard()
             if cut and unsent and stream.limits is None:  # nobody can come back for them
@@ -366,6 +384,7 @@ class Connection(Outlet):
                 return False
             self.head = head
             home.stats.requests += 1
+            self.served += 1
             self.persistence = (GO_ON if head.minor else GO_ON_10) if head.keep_alive and not home.draining else LAST
             self.phase = BODY
             decision = home.endpoint.head(head, self, now)
@@ -512,6 +531,7 @@ class Connection(Outlet):
         stats = home.stats
         stats.streams_opened[era] += 1
         stats.streams_open[era] += 1
+        self.era = era
         self.opened = now
         stats.responded(home.endpoint.route(head), 200)
         self.phase = STREAMING
@@ -521,6 +541,7 @@ class Connection(Outlet):
         stream.attach(buffer, after)
         frames = opening + (buffer.take() if not self.paused else [])
         stats.events += len(frames)
+        self.events += len(frames)
         self.written = now
         if not self.paused:
             self.deadline = now + home.ping
@@ -655,6 +676,7 @@ class Connection(Outlet):
         if buffer.ending is not None and self.head is not None and self.head.minor:
             data += _framing.LAST_CHUNK
         self.home.stats.events += len(frames)
+        self.events += len(frames)
         self.written = now
         if data:
             self.transport.write(data)

@@ -338,6 +338,8 @@ DESIGN = {
         D-metrics-calls | * | every request is counted by method and outcome, whoever answered it
         D-metrics-lifetimes | * | how long streams and sessions last has histograms of its own, and is in no call
         D-metrics-sessions | * | sessions are counted by state: attached, detached, never used
+        D-logs | * | JSON lines on request: every record is one line, whatever it holds
+        D-logs-connection | * | one line for each closed connection with its reason; at debug, or at info on request
         D-dashboard | * | a Grafana dashboard whose every query names a metric that is there
     """,
     "3 what holds under load": """

@@ -22,12 +22,12 @@ FLOORS = (
         "metrics", "overload", "pages", "security", "signed", "stateless", "streamable",
     },
     {
-        "asking", "authenticator", "connection", "context", "dispatch", "drain", "embed", "exchange", "hosting",
-        "server", "sockets", "tls",
+        "asking", "authenticator", "connection", "context", "departure", "dispatch", "drain", "embed", "exchange",
+        "hosting", "server", "sockets", "tls",
     },
     {
-        "__init__", "__main__", "app", "client", "content", "demo", "given", "listing", "offer", "peer", "plugin",
-        "prompts", "reload", "resources", "schema", "signature", "target", "testing", "tools",
+        "__init__", "__main__", "app", "client", "content", "demo", "given", "listing", "logs", "offer", "peer",
+        "plugin", "prompts", "reload", "resources", "schema", "signature", "target", "testing", "tools",
     },
 )  # fmt: skip
 
@@ -61,7 +61,7 @@ BESIDE = {
     "stateless": {"decision"},
     "streamable": {"decision", "handshake"},
     # floor 4
-    "connection": {"authenticator", "context", "dispatch"},
+    "connection": {"authenticator", "context", "departure", "dispatch"},
     "context": {"asking"},
     "dispatch": {"context"},
     "drain": {"connection", "context"},
@@ -72,7 +72,7 @@ BESIDE = {
     "server": {"authenticator", "connection", "dispatch", "drain", "hosting", "sockets", "tls"},
     # floor 5
     "__init__": {"app", "content"},
-    "__main__": {"__init__", "reload", "target"},
+    "__main__": {"__init__", "logs", "reload", "target"},
     "app": {"content", "listing", "offer", "prompts", "resources", "tools"},
     "client": {"given", "peer"},
     "demo": {"app"},

@@ -12,7 +12,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from pathlib import Path
@@ -69,7 +68,8 @@ def environment(target: Path, requirements: list[str]) -> None:
         run(sys.executable, "-m", "venv", PEERS / "uv")
         run(PEERS / "uv" / "bin" / "python", "-m", "pip", "install", "-q", f"uv=={PINS['uv']}")
     run(uv, "venv", "-q", "--python", sys.executable, target)
-    run(uv, "pip", "install", "-q", "--python", target / "bin" / "python", *requirements)
+    # The machine's certificates, as pip and npm use them: a registry may be behind a company's own.
+    run(uv, "pip", "install", "-q", "--system-certs", "--python", target / "bin" / "python", *requirements)
 
 
 def source(target: Path, pin: dict[str, str]) -> None:
@@ -79,8 +79,7 @@ def source(target: Path, pin: dict[str, str]) -> None:
         chosen = ("--no-deps", "--no-binary", name, "--dest", folder)
         run(sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", *chosen, pin["package"])
         [archive] = Path(folder).glob("*.tar.gz")
-        with tarfile.open(archive) as opened:
-            opened.extractall(folder, filter="data")
+        shutil.unpack_archive(archive, folder)
         shutil.copytree(Path(folder) / archive.name.removesuffix(".tar.gz") / pin["folder"], target)
 
 

@@ -30,7 +30,8 @@ CHECKS = ("boundscheck", "wraparound", "initializedcheck", "nonecheck")
 FRAMING = {**DIRECTIVES, **dict.fromkeys(CHECKS, DEBUG), "cdivision": True}
 ROOMS = {**DIRECTIVES, **dict.fromkeys(CHECKS, True), "annotation_typing": False}
 
-OPTIMISE = [] if sys.platform == "win32" else ["-O0", "-g"] if DEBUG else ["-O3"]
+# Twenty rooms are compiled for minutes: what -O3 and debug symbols add to that, no figure shows.
+OPTIMISE = [] if sys.platform == "win32" else ["-O0", "-g"] if DEBUG else ["-O2", "-g0"]
 
 
 def extension(source: str) -> Extension:

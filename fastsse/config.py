@@ -280,6 +280,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         "a line for each closed connection at info instead of debug: peer, duration, requests, bytes, reason",
         "PostgreSQL log_disconnections off",
     )] = False
+    traces: Annotated[bool, Setting(
+        "Logging", "a span of OpenTelemetry for each call", "Traefik tracing, off unless configured",
+    )] = False
     # fmt: on
 
     def __post_init__(self) -> None:

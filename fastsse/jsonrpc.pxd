@@ -6,7 +6,7 @@ cdef dict _metas
 cdef class Meta:
     cdef public bytes progress_token, version
     cdef public dict capabilities
-    cdef public object log_level, traceparent, tracestate
+    cdef public object log_level, traceparent, tracestate, baggage
 
 cpdef Message decode(object body)
 cpdef Message careful(object body)

@@ -29,7 +29,7 @@ class Meta:
     `progress_token`: JSON text. `log_level`: any JSON value, UNSET when absent. Requests that say the same share one.
     """
 
-    __slots__ = ("capabilities", "log_level", "progress_token", "traceparent", "tracestate", "version")
+    __slots__ = ("baggage", "capabilities", "log_level", "progress_token", "traceparent", "tracestate", "version")
 
     def __init__(
         self,
@@ -39,6 +39,7 @@ class Meta:
         log_level: Any = UNSET,
         traceparent: str | None = None,
         tracestate: str | None = None,
+        baggage: str | None = None,
     ) -> None:
         self.progress_token = progress_token
         self.version = version
@@ -46,6 +47,7 @@ class Meta:
         self.log_level = log_level
         self.traceparent = traceparent
         self.tracestate = tracestate
+        self.baggage = baggage
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -66,6 +68,7 @@ class _Meta(msgspec.Struct, gc=False):
     log_level: Any = msgspec.field(default=UNSET, name=ENVELOPE + "logLevel")
     traceparent: str | UnsetType = UNSET
     tracestate: str | UnsetType = UNSET
+    baggage: str | UnsetType = UNSET
 
 
 class _Params(msgspec.Struct, gc=False):
@@ -110,6 +113,7 @@ def _as_meta(said: _Meta) -> Meta:
         said.log_level,
         None if said.traceparent is UNSET else said.traceparent,
         None if said.tracestate is UNSET else said.tracestate,
+        None if said.baggage is UNSET else said.baggage,
     )
 
 
@@ -134,7 +138,7 @@ def decode(body: bytes | Raw) -> Message:
                     meta = _as_meta(_meta(message.meta))
                 except UNREADABLE:
                     return careful(body)
-                if meta.progress_token is None and len(_metas) < KEPT:
+                if meta.progress_token is None and meta.traceparent is None and len(_metas) < KEPT:
                     _metas[message.meta] = meta
             message.meta = meta
             return message

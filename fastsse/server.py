@@ -34,7 +34,7 @@ from fastsse.endpoint import Endpoint
 from fastsse.errors import ConfigError, RequestRefused
 from fastsse.events import Broadcast
 from fastsse.handler import Guest
-from fastsse.hosting import Servable, application
+from fastsse.hosting import Servable, application, foreign
 from fastsse.overload import Overload
 from fastsse.security import Guard
 from fastsse.session import Clocks
@@ -74,6 +74,14 @@ def raise_file_limit() -> int:
     return 1_000_000 if soft == resource.RLIM_INFINITY else soft
 
 
+def _tracing() -> type[Dispatch]:
+    try:
+        from fastsse.tracing import Tracing
+    except ImportError:
+        raise ConfigError("traces is on, but opentelemetry-api is not installed; pip install 'fastsse[otel]'") from None
+    return Tracing
+
+
 class Server(Home):
     """`async with Server(app, config) as server:` listens inside, and stops on the way out.
 
@@ -90,6 +98,7 @@ class Server(Home):
         table = Table(config.shards, config.max_sessions, clocks, ring, lambda: secrets.randbits(90))
         super().__init__(config, table, stats, time.monotonic)
         self.app = application(app, config)
+        self._dispatching = _tracing() if config.traces and not foreign(app) else Dispatch  # SDKs trace by themselves
         self.addresses: list[str] = []
         self.hosts: list[str] = []
         self.origins: list[str] = []
@@ -128,7 +137,7 @@ class Server(Home):
             stack.push_async_callback(self.authenticator.close)
             threads = config.threads or min(32, (os.cpu_count() or 1) + 4)
             pool = ThreadPoolExecutor(threads, thread_name_prefix="fastsse")
-            self.dispatch = Dispatch(self.app, config, self.stats, loop, pool, self.clock)
+            self.dispatch = self._dispatching(self.app, config, self.stats, loop, pool, self.clock)
             if self.app.lifespan is not None:
                 self.dispatch.lifespan = await stack.enter_async_context(self.app.lifespan(self.app))
             self._pool = pool

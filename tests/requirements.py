@@ -340,6 +340,7 @@ DESIGN = {
         D-metrics-sessions | * | sessions are counted by state: attached, detached, never used
         D-logs | * | JSON lines on request: every record is one line, whatever it holds
         D-logs-connection | * | one line for each closed connection with its reason; at debug, or at info on request
+        D-traces | * | on request a span for each call, as OpenTelemetry has it for MCP; its parent stands in _meta
         D-dashboard | * | a Grafana dashboard whose every query names a metric that is there
     """,
     "3 what holds under load": """

@@ -296,9 +296,15 @@ def test_a_message_is_made_by_its_makers() -> None:
 
 
 def test_meta_that_is_said_again_is_not_read_again() -> None:
-    body = PLAIN[0].replace(b'"arguments"', b'"_meta":{"traceparent":"00-1"},"arguments"')
+    body = PLAIN[0].replace(b'"arguments"', b'"_meta":{"tracestate":"a=1"},"arguments"')
     assert jsonrpc.decode(body).meta is jsonrpc.decode(body).meta
-    assert jsonrpc.decode(body).meta.traceparent == "00-1"
+    assert jsonrpc.decode(body).meta.tracestate == "a=1"
+
+
+def test_meta_that_will_not_be_said_again_is_not_kept() -> None:
+    body = PLAIN[0].replace(b'"arguments"', b'"_meta":{"traceparent":"00-1","baggage":"a=1"},"arguments"')
+    assert jsonrpc.decode(body).meta is not jsonrpc.decode(body).meta
+    assert (jsonrpc.decode(body).meta.traceparent, jsonrpc.decode(body).meta.baggage) == ("00-1", "a=1")
 
 
 # --- the rest

@@ -23,7 +23,7 @@ FLOORS = (
     },
     {
         "asking", "authenticator", "connection", "context", "departure", "dispatch", "drain", "embed", "exchange",
-        "hosting", "server", "sockets", "tls",
+        "hosting", "server", "sockets", "tls", "tracing",
     },
     {
         "__init__", "__main__", "app", "client", "content", "demo", "given", "listing", "logs", "offer", "peer",
@@ -69,7 +69,8 @@ BESIDE = {
     "exchange": {"asking", "context"},
     "hosting": {"authenticator", "embed"},
     "tls": {"connection"},
-    "server": {"authenticator", "connection", "dispatch", "drain", "hosting", "sockets", "tls"},
+    "server": {"authenticator", "connection", "dispatch", "drain", "hosting", "sockets", "tls", "tracing"},
+    "tracing": {"context", "dispatch"},
     # floor 5
     "__init__": {"app", "content"},
     "__main__": {"__init__", "logs", "reload", "target"},
@@ -97,6 +98,7 @@ FOREIGN = {
     "mcp": {"embed", "exchange"},
     "mcp_types": {"embed", "exchange"},
     "msgspec": {"config", "jsonrpc", "schema"},
+    "opentelemetry": {"tracing"},
     "pytest": {"plugin"},
     "starlette": {"embed", "exchange"},
     "uvloop": {"server"},

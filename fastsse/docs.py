@@ -1,9 +1,10 @@
-"""The page behind `GET /docs`: endpoints, the tools as they are now, and examples that work when they are copied.
+"""The page behind `GET /docs`: the server as it is now, its tools and a form to call each, examples that can be copied.
 
 A pure function from plain arguments to one self-contained HTML page; `endpoint` calls it and adds `EXTRA`. Names, texts
 and schemas of tools are hostile (design §1: escaped), the Host that a client sent too: everything variable is escaped
-once for where it lands (shell, JavaScript, JSON) and once for HTML. Script and style are constants, allowed by their
-hashes, so that nothing that slipped in would run.
+once for where it lands (shell, JavaScript, JSON) and once for HTML. Script (`docs.js`) and style are constants, allowed
+by their hashes, so that nothing that slipped in would run, and the script cannot turn text into markup (trusted types).
+It is an ordinary client of `/mcp` and `/metrics`: no route is there for it, and who asks is asked there.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import shlex
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from importlib import resources
 from typing import Any, Final
 
 _STYLE: Final = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8881; --key: #06c; }
-@media (prefers-color-scheme: dark) { :root { --key: #6bf; } }
+:root { color-scheme: light dark; --line: #8884; --soft: #8881; --key: #06c; --wrong: #b00; }
+@media (prefers-color-scheme: dark) { :root { --key: #6bf; --wrong: #f88; } }
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; }
 h1, h2, h3 { line-height: 1.2; } h2 { margin-top: 2.5rem; } a { color: var(--key); }
 table { border-collapse: collapse; width: 100%; }
@@ -29,27 +31,14 @@ pre { background: var(--soft); border-radius: 6px; margin: 0; overflow-x: auto; 
 .copy button { position: absolute; right: .5rem; top: .5rem; }
 .tool { border: 1px solid var(--line); border-radius: 6px; margin: .75rem 0; padding: .75rem; }
 .tool h3 { margin: 0; } .tool p { margin: .5rem 0; } summary { cursor: pointer; }
+.field { margin: .75rem 0; } .field label, .field small { display: block; }
+.field input, .field select, .field textarea { box-sizing: border-box; font: inherit; width: 100%; }
+.wrong { color: var(--wrong); } .result { max-height: 30rem; overflow: auto; white-space: pre-wrap; }
+.events, #messages { font-size: 14px; max-height: 20rem; overflow: auto; overflow-wrap: anywhere; padding: 0; }
+.events, #messages { list-style: none; } #messages li { border-bottom: 1px solid var(--line); }
 """
 
-_SCRIPT: Final = """
-for (const block of document.querySelectorAll(".copy")) {
-  const text = block.querySelector("code");
-  const button = document.createElement("button");
-  button.type = "button";
-  button.textContent = "Copy";
-  button.addEventListener("click", async () => {
-    try {
-      await navigator.clipboard.writeText(text.textContent);
-    } catch { // no clipboard outside https and localhost
-      getSelection().selectAllChildren(text);
-      document.execCommand("copy");
-    }
-    button.textContent = "Copied";
-    setTimeout(() => { button.textContent = "Copy"; }, 2000);
-  });
-  block.append(button);
-}
-"""
+_SCRIPT: Final = resources.files("fastsse").joinpath("docs.js").read_text("utf-8")
 
 
 def _hash(source: str) -> str:
@@ -58,7 +47,8 @@ def _hash(source: str) -> str:
 
 POLICY: Final = (
     f"default-src 'none'; script-src {_hash(_SCRIPT)}; style-src {_hash(_STYLE)}; connect-src 'self'; img-src data:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
+    "trusted-types 'none'"
 )
 EXTRA: Final = (
     f"Content-Security-Policy: {POLICY}\r\n"
@@ -76,7 +66,7 @@ _ENDPOINTS: Final = (
     ("GET", "/ready", "200, or 503 while the server finishes its last calls."),
     ("GET", "/sessions", "The sessions that are open."),
     ("GET", "/metrics", "Prometheus text, or JSON for Accept: application/json."),
-    ("GET", "/docs", "This page."),
+    ("GET", "/docs", "This page: a client of /mcp and /metrics."),
 )
 
 
@@ -110,17 +100,37 @@ def page(base_url: str, tools: Sequence[Mapping[str, Any]] | None, *, name: str,
 <body>
 <h1>{escape(name)}</h1>
 <p>Version {escape(version)}, a Model Context Protocol server at <code>{escape(base)}</code>.</p>
+<div id="live" hidden>
+<h2>Now</h2>
+<form id="connect">
+{"" if tools is not None else _TOKEN}<button>Connect</button> <span id="state" role="status"></span>
+</form>
+<table aria-label="State of the server"><tbody id="figures"></tbody></table>
+<p id="note"></p>
+</div>
+<h2 id="tools">Tools<span id="number">{"" if tools is None else f" ({len(tools)})"}</span></h2>
+<div id="offered">{shown}</div>
+<div id="said" hidden>
+<h2 id="messages-of">Messages of this page, the latest first</h2>
+<ol id="messages" tabindex="0" aria-labelledby="messages-of"></ol>
+</div>
 <h2>Endpoints</h2>
 <table><tbody>{rows}</tbody></table>
-<h2 id="tools">Tools{"" if tools is None else f" ({len(tools)})"}</h2>
-{shown}
 <h2 id="examples">Examples</h2>
 {examples}
-<script>{_SCRIPT}</script>
+<script type="module">{_SCRIPT}</script>
 </body>
 </html>
 """
     return text.encode("utf-8", "replace")  # a description may hold half a surrogate pair
+
+
+_TOKEN: Final = """<div class="field">
+<label for="token">Bearer token</label>
+<input id="token" type="password" autocomplete="off" spellcheck="false" aria-describedby="token-about">
+<small id="token-about">It is kept in the memory of this page only.</small>
+</div>
+"""
 
 
 def _block(key: str, text: str) -> str:

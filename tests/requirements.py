@@ -259,6 +259,7 @@ DESIGN = {
         D-ready | * | GET /ready turns 503 while draining
         D-sessions-page | * | GET /sessions shows whole ids only at home
         D-docs | * | GET /docs: self-contained, escaped, examples with the real address that work
+        D-docs-live | * | GET /docs calls tools from forms, shows what they say, figures and refusals, all of it as text
         D-metrics | * | GET /metrics: Prometheus text, guide C's JSON on request
         D-routes | * | 404 for unknown paths, 405 with Allow for wrong methods
         D-one-door | * | /mcp/ and /mcp are the same, never a redirect

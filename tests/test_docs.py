@@ -37,6 +37,10 @@ def look(url: str) -> dict[str, Any]:
     return seen
 
 
+def own(base: str) -> set[str]:
+    return {f"{base}{path}" for path in ("/docs", "/mcp", "/metrics")} | {"data:,"}
+
+
 def shell(command: str) -> Any:
     """What a shell prints, read as JSON."""
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=30, check=False)
@@ -48,7 +52,7 @@ def test_what_is_copied_works() -> None:
     with serving() as base:
         seen = look(f"{base}/docs")
         assert seen["wrong"] == [], "nothing was blocked, nothing failed"
-        assert seen["loaded"] == ["/docs"], "the page loads nothing else"
+        assert set(seen["loaded"]) <= own(base), "the page asks nobody else"
         assert {"current_time", "echo", "add"} <= set(seen["tools"])
         assert seen["schema"]["type"] == "object"
         listed = shell(seen["copied"]["list"])["result"]["tools"]
@@ -89,7 +93,7 @@ def test_what_tools_say_stays_text(tmp_path: Path) -> None:
     with serving(str(app)) as base:
         seen = look(f"{base}/docs")
         assert seen["wrong"] == []
-        assert seen["loaded"] == ["/docs"]
+        assert set(seen["loaded"]) <= own(base)
         assert seen["texts"] == [HOSTILE]
         assert shell(seen["copied"]["call"])["result"]["content"] == [{"type": "text", "text": "fine"}]
         assert seen["ran"]["fetch"][0]["result"]["content"] == [{"type": "text", "text": "fine"}]

@@ -306,6 +306,13 @@ def test_the_dashboard_asks_for_what_is_there() -> None:
     assert there - shown == {"fastsse_http_requests_total", "fastsse_info", "fastsse_tools"}
 
 
+def test_the_docs_page_shows_what_is_there() -> None:
+    script = (ROOT / "fastsse" / "docs.js").read_text()
+    asked = set(re.findall(r'^  \["[^"]*", "(\w+)"', script, re.MULTILINE))
+    assert {"fastsse_streams_open", "fastsse_sessions_open", "fastsse_loop_lag_seconds"} <= asked
+    assert asked <= set(re.findall(r"^# TYPE (\w+) ", text(), re.MULTILINE))
+
+
 def test_the_dashboard_can_be_imported() -> None:
     board = json.loads((ROOT / "examples/deploy/grafana-dashboard.json").read_text())
     assert board["title"]

@@ -86,6 +86,7 @@ def test_the_sdist_holds_sources_only(built: dict[str, Path]) -> None:
         names = {name.partition("/")[2] for name in archive.getnames()}
     compiled = {"fastsse/_framing.pyx", "fastsse/_framing.pxd", "fastsse/_framing.pyi", "fastsse/py.typed"}
     others = {
+        "fastsse/docs.js",
         "pyproject.toml",
         "setup.py",
         "LICENSE",
@@ -103,7 +104,8 @@ def test_the_wheel_holds_what_runs(built: dict[str, Path]) -> None:
         names = set(archive.namelist())
         (metadata,) = (BytesParser().parsebytes(archive.read(n)) for n in names if n.endswith("dist-info/METADATA"))
         (entries,) = (archive.read(n).decode() for n in names if n.endswith("dist-info/entry_points.txt"))
-    assert rooms(built["source"]) | {"fastsse/_framing.pyi", "fastsse/_framing.pxd", "fastsse/py.typed"} <= names
+    beside = {"fastsse/_framing.pyi", "fastsse/_framing.pxd", "fastsse/py.typed", "fastsse/docs.js"}
+    assert rooms(built["source"]) | beside <= names
     assert len({name for name in names if name.startswith("fastsse/_framing.") and name.endswith((".so", ".pyd"))}) == 1
     assert not {name for name in names if name.endswith((".c", ".pyx", ".pyc"))}
     assert {name.partition("/")[0].rpartition(".")[2] for name in names} == {"fastsse", "dist-info"}

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shlex
 from base64 import b64encode
 from html.parser import HTMLParser
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fastsse import docs, pages
+from fastsse.config import KIB
+from stage import Stage
+from wire import World
 
 
 def test_health_has_the_keys_of_both_guides() -> None:
@@ -111,6 +116,51 @@ def test_the_policy_allows_the_pages_own_script_and_style_and_no_other() -> None
     assert docs.EXTRA.endswith(b"\r\n")
     names = {name for _, attributes in page.elements for name, _ in attributes}
     assert not any(name.startswith("on") or name == "style" for name in names)
+
+
+def test_the_script_cannot_turn_text_into_markup_or_keep_anything() -> None:
+    script = read().texts["script"]
+    for way in ("innerHTML", "outerHTML", "insertAdjacent", "document.write", "srcdoc", "DOMParser", "createContextual",
+                "eval(", "Function(", "import(", "localStorage", "sessionStorage", "cookie", "indexedDB", "http:",
+                "https:", "<"):  # fmt: skip
+        assert way not in script.replace("<=", "").replace(" < ", ""), way
+    for rule in ("require-trusted-types-for 'script'", "trusted-types 'none'", "connect-src 'self'"):
+        assert rule in docs.POLICY.split("; ")
+
+
+@pytest.mark.requirement("D-docs-live")
+def test_a_token_is_asked_for_where_people_have_to_say_who_they_are() -> None:
+    fields = [dict(attributes) for tag, attributes in read().elements if tag == "input"]
+    assert fields == []
+    page = Reader(docs.page("http://localhost:3002", None, name="demo", version="1.0"))
+    (field,) = (dict(attributes) for tag, attributes in page.elements if tag == "input")
+    assert (field["type"], field["autocomplete"]) == ("password", "off")
+    assert "name" not in field, "no form could send it"
+    (label,) = (dict(attributes) for tag, attributes in page.elements if tag == "label")
+    assert label["for"] == field["id"]
+
+
+def test_every_place_that_the_script_looks_for_is_there() -> None:
+    page = Reader(docs.page("http://localhost:3002", None, name="demo", version="1.0"))
+    ids = [dict(attributes)["id"] for _, attributes in page.elements if "id" in dict(attributes)]
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'find\("([^"]*)"\)', page.texts["script"])) <= set(ids)
+
+
+def test_the_page_is_one_answer() -> None:
+    with World(Stage().app) as world:
+        client = world.connect()
+        page, head = client.get("/docs"), client.ask("HEAD", "/docs")
+        assert (page.status, head.status) == (200, 200)
+        assert page.fields["content-type"] == "text/html; charset=utf-8"
+        assert page.fields["content-security-policy"] == docs.POLICY
+        assert page.fields["cache-control"] == "no-store"
+        assert page.fields["content-length"] == str(len(page.body))
+        assert len(page.body) < 64 * KIB
+        assert head.body == b""
+        assert head.fields == page.fields
+        assert client.get("/docs", origin="https://elsewhere.example").status == 403
+        assert client.get("/docs", host="elsewhere.example").status == 403
 
 
 HOSTILE = st.sampled_from(

@@ -19,13 +19,15 @@ try {
   const page = await browser.newPage();
   page.on("console", (message) => message.type() === "error" && seen.wrong.push(message.text()));
   page.on("pageerror", (error) => seen.wrong.push(error.message));
-  page.on("request", (request) => seen.requests.push(new URL(request.url(), url).pathname));
+  page.on("request", (request) => seen.requests.push(request.url()));
   page.on("dialog", (dialog) => {
     seen.wrong.push(`dialog ${dialog.message()}`);
     return dialog.dismiss();
   });
   await page.goto(url);
-  seen.loaded = seen.requests.splice(0);
+  await page.locator("#state", { hasText: "Connected" }).waitFor();
+  await page.locator(".tool form").first().waitFor();
+  seen.loaded = [...new Set(seen.requests)].sort();
   seen.tools = await page.locator(".tool h3").allInnerTexts();
   seen.texts = await page.locator(".tool .text").allInnerTexts();
   await page.locator(".tool summary").first().click();

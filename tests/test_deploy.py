@@ -444,7 +444,7 @@ def test_the_images_commands_give_a_server(tmp_path: Path) -> None:
         words = shlex.split(command.replace("/wheels", str(wheels)))
         done = subprocess.run(
             [home / "bin" / "python", "-m", *words],
-            cwd=cwd, env=bare, capture_output=True, text=True, timeout=300, check=False,
+            cwd=cwd, env=bare, capture_output=True, text=True, timeout=900, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return home / "bin"

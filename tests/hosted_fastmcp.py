@@ -7,6 +7,9 @@ from typing import Any
 
 from fastmcp import Context, FastMCP
 from fastmcp.server.dependencies import get_http_headers
+from mcp_types import ToolListChangedNotification
+
+from hosted_tools import tools
 
 begun: list[str] = []
 
@@ -59,7 +62,15 @@ def greet(name: str) -> str:
     return f"Write a short and warm greeting for {name}."
 
 
-for tool in (echo, add, countdown, inside):
+async def changes(ctx: Context) -> str:
+    """Logs, and tells that the tools have changed."""
+    await ctx.info("almost", logger_name="mine", extra={"of": "it"})
+    await ctx.debug("nobody wants to know")
+    await ctx.send_notification(ToolListChangedNotification())
+    return "changed"
+
+
+for tool in (echo, add, countdown, inside, changes, *tools(Context)):
     server.tool(tool)
 server.resource("demo://greeting")(greeting)
 server.resource("demo://greeting/{name}")(greeting_for)

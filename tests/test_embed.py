@@ -17,6 +17,7 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
 from mcp.shared.exceptions import MCPDeprecationWarning, MCPError
 from pydantic import BaseModel
+from starlette.middleware.gzip import GZipMiddleware
 
 import fastsse
 from fakes import MODERN
@@ -162,7 +163,9 @@ def server(events: Events) -> Any:
     with served(one_of_everything(events)) as found:
         assert events.next() == "begun"
         yield found
-    assert events.left()[-1:] == ["ended"]
+    said = events.left()
+    assert said[-1:] == ["ended"]
+    assert {"begun", "ended"}.isdisjoint(said[:-1]), "the lifespan runs once"
 
 
 def text(response: Any) -> str:
@@ -489,12 +492,24 @@ def with_auth() -> Any:
     return MCPServer("auth", auth=settings, token_verifier=Verifier())
 
 
+class WithMiddleware(MCPServer[Any]):
+    def streamable_http_app(self, **settings: Any) -> Any:
+        app = super().streamable_http_app(**settings)
+        app.add_middleware(GZipMiddleware)
+        return app
+
+
+def with_middleware() -> Any:
+    return WithMiddleware("wrapped")
+
+
 @pytest.mark.requirement("EMB-07")
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
         (with_route, "MCPServer 'routes' has routes that fastsse does not carry: /extra"),
         (with_auth, "MCPServer 'auth' brings its own authentication, which fastsse does not carry"),
+        (with_middleware, "MCPServer 'wrapped' has HTTP middleware that fastsse does not carry: GZipMiddleware"),
     ],
 )
 def test_what_is_not_carried_stops_the_start(make: Any, sentence: str) -> None:

@@ -22,7 +22,11 @@ from typing import Any
 
 import pytest
 
-from serving import END, ROOT, START, free_port, serving
+from fastsse.client import MODERN, PAIR, Client, Pair, Session, Stateless
+from fastsse.errors import METHOD_NOT_FOUND
+from fastsse.jsonrpc import ENVELOPE
+from real import EVERY
+from serving import END, ROOT, START, free_port, healthy, serving, started
 from test_clients import DEMO, PEERS, SESSIONS, STATELESS, Case, drive, node, python, random_payload
 from test_conformance import checks, extensions, run
 
@@ -152,6 +156,8 @@ def test_a_client_stack_walks_through_a_fastmcp_server(case: Case, fastmcp: str)
     check(case, drive(case, fastmcp, payload), payload)
 
 
+HOSTED = pytest.mark.parametrize("hosted", ["sdk", "fastmcp"])
+
 ASKED = [
     python("asks_python", "mcp2", "http"),
     python("asks_python", "mcp2", "sse"),
@@ -160,11 +166,14 @@ ASKED = [
 ]
 
 
-@pytest.mark.requirement("EMB-04")
+@pytest.mark.requirement("EMB-04", "EMB-10")
+@HOSTED
 @pytest.mark.parametrize("case", ASKED, ids=lambda case: case.id)
-def test_a_client_is_asked_through_the_hosted_server_and_resumes(case: Case, sdk: str) -> None:
+def test_a_client_is_asked_through_the_hosted_server_and_resumes(
+    case: Case, hosted: str, request: pytest.FixtureRequest
+) -> None:
     payload = f"{secrets.token_hex(16)} é😀"
-    report = drive(case, sdk, payload)
+    report = drive(case, request.getfixturevalue(hosted), payload)
     assert report["revision"] == SESSIONS
     assert report["asked"] == {
         "sampling": f"prompt {payload}",
@@ -178,19 +187,49 @@ def test_a_client_is_asked_through_the_hosted_server_and_resumes(case: Case, sdk
     assert report["closed"] is True
 
 
+ROUNDS = [
+    python("asks_python", "mcp2", "http", STATELESS, STATELESS),
+    node("asks_typescript2", "http", STATELESS, STATELESS),
+]
+
+
+@pytest.mark.requirement("EMB-04", "EMB-10")
+@HOSTED
+@pytest.mark.parametrize("case", ROUNDS, ids=lambda case: case.id)
+def test_a_client_is_asked_in_rounds_at_the_stateless_revision(
+    case: Case, hosted: str, request: pytest.FixtureRequest
+) -> None:
+    payload = f"{secrets.token_hex(16)} é😀"
+    report = drive(case, request.getfixturevalue(hosted), payload)
+    assert report["revision"] == STATELESS
+    assert report["asked"] == {
+        "sampling": f"prompt {payload}",
+        "elicitation": f"message {payload}",
+        "fields": ["email", "username"],
+    }
+    assert report["rounds"] == f"LLM response: model {payload}, 'accept' 'user {payload}'"
+    assert report["closed"] is True
+
+
 CANCELS = [
     python("cancels_python", "mcp2", "http"),
     python("cancels_python", "mcp2", "sse"),
     python("cancels_python", "mcp2", "http", "auto", STATELESS),
+    python("cancels_python", "mcp2", "http", STATELESS, STATELESS),
     node("cancels_typescript", "http"),
     node("cancels_typescript", "sse"),
+    node("cancels_typescript2", "http"),
+    node("cancels_typescript2", "http", STATELESS, STATELESS),
 ]
 
 
-@pytest.mark.requirement("EMB-04")
+@pytest.mark.requirement("EMB-04", "EMB-10")
+@HOSTED
 @pytest.mark.parametrize("case", CANCELS, ids=lambda case: case.id)
-def test_a_call_that_a_client_gives_up_is_cancelled_in_the_hosted_server(case: Case, sdk: str) -> None:
-    report = drive(case, sdk, secrets.token_hex(16))
+def test_a_call_that_a_client_gives_up_is_cancelled_in_the_hosted_server(
+    case: Case, hosted: str, request: pytest.FixtureRequest
+) -> None:
+    report = drive(case, request.getfixturevalue(hosted), secrets.token_hex(16))
     assert (report["told"], report["revision"]) == ("true", case.revision)
 
 
@@ -205,12 +244,30 @@ def greeted(base: str) -> str:
         return str(json.load(answer)["result"]["content"][0]["text"])
 
 
+PROGRAM = """
+import functools, runpy, sys
+import fastsse
+fastsse.run = functools.partial(fastsse.run, config=fastsse.Config(host="127.0.0.1", port=int(sys.argv[2])))
+runpy.run_path(sys.argv[1], run_name="__main__")
+"""
+EXAMPLES = [("hosted_sdk.py", sys.executable), ("hosted_fastmcp.py", str(FASTMCP))]
+
+
 @pytest.mark.requirement("EMB-08")
-def test_the_examples_greet() -> None:
-    with serving("examples/hosted_sdk.py:server") as base:
+@pytest.mark.parametrize(("name", "python"), EXAMPLES, ids=["sdk", "fastmcp"])
+def test_the_examples_greet(name: str, python: str) -> None:
+    with serving(f"examples/{name}:server", python=python, PYTHONPATH=str(ROOT)) as base:
         assert greeted(base) == "Hello, Ada! Hello, Ada!"
-    with serving("examples/hosted_fastmcp.py:server", python=FASTMCP, PYTHONPATH=str(ROOT)) as base:
-        assert greeted(base) == "Hello, Ada! Hello, Ada!"
+    port = free_port()  # and with the line that the SDK's user changes, on a port that nobody else has
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with started(python, "-c", PROGRAM, f"examples/{name}", str(port), env=environment, ready="") as found:
+        deadline = time.monotonic() + START
+        while not healthy(f"http://127.0.0.1:{port}"):
+            assert found.process.poll() is None, found.printed()
+            assert time.monotonic() < deadline, found.printed()
+            time.sleep(0.05)
+        assert greeted(f"http://127.0.0.1:{port}") == "Hello, Ada! Hello, Ada!"
+        assert found.stop() == 0
 
 
 # --- what FastMCP has of its own
@@ -225,6 +282,41 @@ def test_a_fastmcp_tool_sees_its_transport_headers_and_lifespan(fastmcp: str) ->
         assert json.load(answer)["result"]["content"][0]["text"] == "streamable-http mine 42 1"
 
 
+def speaking(base: str, revision: str) -> Client:
+    port = int(base.rpartition(":")[2])
+    kind: Any = {PAIR: Pair, MODERN: Stateless}.get(revision, Session)
+    client: Client = kind(lambda: socket.create_connection(("127.0.0.1", port), END), f"localhost:{port}", revision, {})
+    return client
+
+
+@pytest.mark.requirement("EMB-10")
+@pytest.mark.parametrize("revision", EVERY)
+def test_a_fastmcp_tool_logs_and_tells_what_has_changed(revision: str, fastmcp: str) -> None:
+    meta: dict[str, str] = {f"{ENVELOPE}logLevel": "info"} if revision == MODERN else {}
+    with speaking(fastmcp, revision) as who:
+        if revision != MODERN:
+            assert who.request("logging/setLevel", {"level": "info"})["result"] == {}
+        done = who.request("tools/call", {"name": "changes", "arguments": {}, "_meta": meta})
+        assert done["result"]["content"][0]["text"] == "changed"
+        logged = [one["params"] for one in who.heard if one["method"] == "notifications/message"]
+        assert [(one["level"], one["logger"], one["data"]) for one in logged] == [
+            ("info", "mine", {"msg": "almost", "extra": {"of": "it"}})
+        ]
+        changed = [one for one in who.heard if one["method"] == "notifications/tools/list_changed"]
+        assert len(changed) == 1
+
+
+@pytest.mark.requirement("EMB-10")
+@pytest.mark.parametrize("revision", EVERY)
+def test_fastmcp_has_no_subscriptions_and_says_so(revision: str, fastmcp: str) -> None:
+    method: str = "resources/subscribe"
+    params: dict[str, Any] = {"uri": "demo://greeting"}
+    if revision == MODERN:
+        method, params = "subscriptions/listen", {"notifications": {}}
+    with speaking(fastmcp, revision) as who:
+        assert who.request(method, params)["error"]["code"] == METHOD_NOT_FOUND
+
+
 REFUSED = [
     ("server.custom_route('/extra', ['GET'])(lambda request: None)", "has routes that fastsse does not carry: /extra"),
     (
@@ -232,6 +324,15 @@ REFUSED = [
         "brings its own authentication",
     ),
     ("import fastmcp; fastmcp.settings.stateless_http = True", "FASTMCP_STATELESS_HTTP is True"),
+    (
+        """
+from functools import partial
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+server.http_app = partial(server.http_app, middleware=[Middleware(GZipMiddleware)])
+""",
+        "FastMCP 'mine' has HTTP middleware that fastsse does not carry: GZipMiddleware",
+    ),
 ]
 
 

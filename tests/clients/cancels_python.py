@@ -1,4 +1,4 @@
-"""The Python SDK 2.x client against `tests/hosted_sdk.py`: it gives a call up, and asks whether the tool was told."""
+"""The Python SDK 2.x client against the hosted servers: it gives a call up, and asks whether the tool was told."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-// The TypeScript SDK 1.x client against tests/hosted_sdk.py: it gives a call up, and asks whether the tool was told.
+// The TypeScript SDK 1.x client against the hosted servers: it gives a call up, and asks whether the tool was told.
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { SSEClientTransport } from "@modelcontextprotocol/sdk/client/sse.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";

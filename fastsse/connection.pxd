@@ -39,7 +39,7 @@ cdef class Home:
 
 cdef class Connection(Outlet):
     cdef public Home home
-    cdef public object transport, asking, call, departure, waiter
+    cdef public object transport, asking, call, departure, ending, waiter
     cdef public str era
     cdef public Shard shard
     cdef public Requests requests

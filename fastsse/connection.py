@@ -40,6 +40,11 @@ NEVER = float("inf")
 GO_ON, LAST, GO_ON_10 = 0, 1, 2
 PING = _framing.comment(b"ping")
 EVENTS = b"text/event-stream"
+ENDINGS = {
+    "slow_head": CloseReason.SLOW_HEAD,
+    "slow_body": CloseReason.SLOW_BODY,
+    "internal": CloseReason.FAILED,
+}  # of connections that a refusal ends, by its reason; others: REFUSED
 CUT = (CloseReason.SLOW_CONSUMER, CloseReason.STALLED, CloseReason.OVERLOAD)
 AT_ONCE = 16
 """Answers to pipelined requests that are joined into one write: more than clients pipeline, of a page each 64 KiB. And
@@ -138,9 +143,9 @@ class Connection(Outlet):
     """Duck-typed asyncio.Protocol."""
 
     __slots__ = (
-        "asking", "buffer", "call", "charged", "deadline", "departure", "dirty", "era", "events", "head", "held",
-        "home", "listen", "local", "made", "opened", "out", "paused", "persistence", "phase", "requests", "served",
-        "shard", "since", "stalled", "stream", "transport", "waiter", "written",
+        "asking", "buffer", "call", "charged", "deadline", "departure", "dirty", "ending", "era", "events", "head",
+        "held", "home", "listen", "local", "made", "opened", "out", "paused", "persistence", "phase", "requests",
+        "served", "shard", "since", "stalled", "stream", "transport", "waiter", "written",
     )  # fmt: skip
 
     def __init__(self, home: Home) -> None:
@@ -154,6 +159,7 @@ class Connection(Outlet):
         self.events = 0
         self.era = ""  # of the event stream that was opened last
         self.departure: Departure | None = None
+        self.ending = CloseReason.ANSWERED  # why it ends, once no further request is taken
         self.deadline = NEVER
         self.local = False
         self.paused = False
@@ -215,7 +221,7 @@ class Connection(Outlet):
         """Always the last call; nothing is left behind after it."""
         home = self.home
         if self.phase != CLOSED:
-            self._depart(CloseReason.CLIENT_CLOSED)
+            self._depart(self.ending if self.phase == CLOSING else CloseReason.CLIENT_CLOSED)
             self.phase = CLOSED
             self._release()
         if self.departure is not None:
@@ -430,10 +436,12 @@ class Connection(Outlet):
         extra = reply.extra
         if head is not None and head.origin is not None:
             extra = home.endpoint.extra(head) + extra
-        if reply.reason is not None:
-            home.stats.refused[reply.reason] += 1
         if reply.close:
             self.persistence = LAST
+        if reply.reason is not None:
+            home.stats.refused[reply.reason] += 1
+            if self.persistence == LAST:
+                self.ending = ENDINGS.get(reply.reason, CloseReason.REFUSED)
         if reply.constant and extra is reply.extra and not self.persistence:
             if reply.dated is not home.heads.ok:
                 reply.dated = home.heads.ok
@@ -452,7 +460,7 @@ class Connection(Outlet):
         """The answer is written: on to the next request, or towards the end."""
         self.call = None
         if self.persistence == LAST:
-            self._finish(CloseReason.ANSWERED)
+            self._finish()
             return
         self.phase = HEAD
         self.requests.done()
@@ -695,7 +703,8 @@ class Connection(Outlet):
         if reason is not CloseReason.ANSWERED:
             self.persistence = LAST
         if self.persistence == LAST:
-            self._finish(reason)
+            self.ending = reason
+            self._finish()
             return
         self._answered(self.home.clock())
         self._resume()
@@ -708,14 +717,14 @@ class Connection(Outlet):
         if self.requests.begun:
             self._advance(self.home.clock())
 
-    def _finish(self, reason: CloseReason) -> None:
+    def _finish(self) -> None:
         """The last answer is written (or is about to be): no further request is taken."""
         self.phase = CLOSING
         self._release()
         if self.out is None:
-            self._shut(reason)
+            self._shut()
 
-    def _shut(self, reason: CloseReason = CloseReason.ANSWERED) -> None:
+    def _shut(self) -> None:
         """Closes, gently when the peer is still sending: a reset could take our answer away before it is read."""
         try:
             sending = self.head is None or self.requests.body() is None or self.requests.waiting > 0
@@ -729,7 +738,7 @@ class Connection(Outlet):
                 return
             except OSError:  # asyncio's own transports say so when the peer is gone already
                 pass
-        self.close(reason)
+        self.close(self.ending)
 
     # --- flow control
 
@@ -816,7 +825,7 @@ class Connection(Outlet):
             if self.call is not None and self.call.open_stream() and self.buffer is not None:
                 self.buffer.push(PING)
         elif phase == CLOSING:
-            self.close(CloseReason.REFUSED)
+            self.close(self.ending)
         elif phase == BODY:
             self._too_slow("slow_body", "The request body did not arrive in time", "body_timeout")
         elif self.since != NEVER:

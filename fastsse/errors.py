@@ -156,5 +156,4 @@ class CloseReason(Enum):
     SESSION_ENDED = "session ended"
     SHUTDOWN = "server stops"
     EXPIRED = "credentials expired"
-    PIPELINE = "too many pipelined bytes"
     FAILED = "internal error"

@@ -382,6 +382,28 @@ def test_a_body_that_dribbles_is_given_up(interval: float, chunked: bool) -> Non
         assert client.closed
 
 
+ENDS = {
+    CloseReason.SLOW_HEAD: b"GET /rea",
+    CloseReason.SLOW_BODY: http("POST", "/mcp", b"{", content_length=2),
+    CloseReason.REFUSED: b"GET /ready HTTP/1.1\r\nHost : localhost\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("leaves", [False, True], ids=["lingers", "leaves"])
+@pytest.mark.parametrize("reason", ENDS, ids=lambda reason: reason.value)
+def test_a_connection_that_a_refusal_ends_is_counted_by_its_reason(reason: CloseReason, leaves: bool) -> None:
+    with World(Stage().app) as world:
+        client = world.connect().send(ENDS[reason], "POST")
+        while not client.answers:
+            world.loop.advance(1.0)
+        if leaves:
+            client.reset()
+        else:
+            world.loop.advance(30.0)
+        assert client.closed
+        assert {why: number for why, number in world.server.stats.closed.items() if number} == {reason: 1}
+
+
 def test_somebody_who_says_nothing_is_sent_away_without_a_word() -> None:
     with World(Stage().app, head_timeout=10.0) as world:
         client = world.connect()

@@ -259,6 +259,8 @@ def test_10_000_half_open_peers(
 ) -> None:
     """As many as there are files for; the others are told so. All are given up in time, and meanwhile others served."""
     number = 10_000 if "uvloop" in request.node.name else 2000
+    gc.collect()
+    before = anonymous()
     with served(Stage().app) as server:
         clock = by_hand(server)
         other(server)
@@ -268,6 +270,9 @@ def test_10_000_half_open_peers(
         until(server, lambda: server.stats.connections_opened == number + 1 and server.budget.used == held)
         other(server)
         assert server.stats.connections_open == number
+        each = (anonymous() - before) / number
+        print(f"{each / KIB:.1f} KiB for each that is half open")
+        assert each < 8 * KIB
         clock.now += 9.0
         other(server)
         clock.now += 7.0

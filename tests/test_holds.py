@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import re
 import socket
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,10 +26,12 @@ from fastsse.errors import CloseReason
 from fastsse.server import Server
 from fastsse.session import Session
 from real import port, served
+from serving import ROOT, started
 from stage import call
 from wire import Answer, Reader, http
 
 WAIT = 30.0
+PENDING = re.compile(rb"^fastsse_pending_bytes (\d+)", re.MULTILINE)
 NUMBER = re.compile(rb'"number":(\d+)')
 
 
@@ -76,11 +80,11 @@ def shout(app: App, number: int, size: int) -> None:
     app.notify("notifications/message", {"number": number, "level": "info", "data": "x" * size})
 
 
-def post(server: Server, target: str, body: bytes) -> Answer:
-    with socket.create_connection(("127.0.0.1", port(server)), WAIT) as sock:
+def send(to: int, method: str, target: str, body: bytes = b"") -> Answer:
+    with socket.create_connection(("127.0.0.1", to), WAIT) as sock:
         reader = Reader()
-        reader.asked.append("POST")
-        sock.sendall(http("POST", target, body))
+        reader.asked.append(method)
+        sock.sendall(http(method, target, body))
         while not (reader.answers and reader.answers[0].ended):
             data = sock.recv(64 * KIB)
             assert data
@@ -135,7 +139,8 @@ class Listener:
         """Has so much sent to it that the kernel takes no more (it takes some MiB)."""
         for number in range(100):
             body = call("echo", number, text="x" * size)
-            assert post(self.server, f"/message?sessionId={self.session.id.decode()}", body).status == 202
+            target = f"/message?sessionId={self.session.id.decode()}"
+            assert send(port(self.server), "POST", target, body).status == 202
             if ask(self.server, lambda: self.session.stream.buffer.paused):  # type: ignore[union-attr]
                 return
         raise AssertionError("the kernel takes anything")
@@ -144,13 +149,13 @@ class Listener:
 class Crowd:
     """Clients that read everything, each on one loop with the others; `counts`: events that each of them has."""
 
-    def __init__(self, server: Server, number: int) -> None:
-        self.server = server
+    def __init__(self, port: int, number: int) -> None:
+        self.port = port
         self.counts = [0] * number
         self.wrong: list[tuple[int, int]] = []
 
     async def one(self, index: int, wanted: int, ready: asyncio.Semaphore) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port(self.server))
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         writer.write(http("GET", "/sse"))
         rest = b""
         while self.counts[index] < wanted:
@@ -177,18 +182,19 @@ class Crowd:
             await asyncio.gather(asyncio.to_thread(then), *tasks)
 
 
+def memory(pid: int | str) -> int:
+    """How much anonymous memory a process has."""
+    found = re.search(r"^RssAnon:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1]) * KIB
+
+
 @pytest.fixture
 def anonymous() -> Callable[[], int]:
     """How much anonymous memory this process has beyond what it had at the beginning."""
-
-    def now() -> int:
-        found = re.search(r"^RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
-        assert found is not None
-        return int(found[1]) * KIB
-
     gc.collect()
-    before = now()
-    return lambda: now() - before
+    before = memory("self")
+    return lambda: memory("self") - before
 
 
 @pytest.mark.requirement("D-slow-consumer", "D-unread-replies", "D-exactly-once", "Q-14")
@@ -201,9 +207,12 @@ def test_one_that_stops_reading_is_pending_while_99_are_served_and_comes_back_to
         stopped = Listener(server, stops=True)
         session = stopped.session
         stopped.fill(512 * KIB)
-        crowd = Crowd(server, 99)
+        crowd = Crowd(port(server), 99)
+        written = 0
 
         def talk() -> None:
+            nonlocal written
+            written = server.stats.events
             for number in range(events):
                 shout(app, number, size)
 
@@ -211,6 +220,7 @@ def test_one_that_stops_reading_is_pending_while_99_are_served_and_comes_back_to
 
         assert crowd.counts == [events] * 99
         assert not crowd.wrong
+        assert server.stats.events - written == 99 * events, "the server counts all for the 99, and none for the one"
         stream = session.stream
         assert stream is not None
         assert ask(server, server.pending) > events * size, "what the one does not take waits"
@@ -245,13 +255,69 @@ def test_one_that_stops_reading_is_pending_while_99_are_served_and_comes_back_to
             client.sock.close()
 
 
+SHOUTS = """
+import asyncio
+import fastsse
+
+app = fastsse.App("shouts", version="1")
+
+@app.tool
+async def shout(first: int, count: int, size: int) -> str:
+    for number in range(first, first + count):
+        app.notify("notifications/message", {"number": number, "level": "info", "data": "x" * size})
+        await asyncio.sleep(0)
+    return "said"
+"""
+
+
+@pytest.mark.requirement("D-slow-consumer", "D-process-bytes")
+def test_a_process_of_its_own_grows_by_no_more_than_the_limit_while_one_of_100_stops_reading(tmp_path: Path) -> None:
+    events, at_once, size, limit = 400, 10, 16 * KIB, 24 * MIB
+    (tmp_path / "shouts.py").write_text(SHOUTS)
+    command = [sys.executable, "-m", "fastsse", "shouts.py", "--host", "127.0.0.1", "--port", "0"]
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "FASTSSE_MAX_BYTES": str(limit),
+        "FASTSSE_BUFFER_MAX": str(8 * MIB),
+    }
+    with started(*command, cwd=tmp_path, env=environment) as server, socket.socket() as stopped:
+        to = int(server.line("listens on").rpartition(":")[2])
+        stopped.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * KIB)
+        stopped.connect(("127.0.0.1", to))
+        stopped.sendall(http("GET", "/sse"))
+        crowd = Crowd(to, 99)
+        before = peak = pending = 0
+
+        def talk() -> None:
+            nonlocal before, peak, pending
+            before = memory(server.process.pid)
+            for first in range(0, events, at_once):
+                said = send(to, "POST", "/mcp", call("shout", first=first, count=at_once, size=size))
+                assert b"said" in said.body
+                peak = max(peak, memory(server.process.pid))
+                until = time.monotonic() + WAIT
+                while min(crowd.counts) < first + at_once:
+                    assert time.monotonic() < until
+                    time.sleep(0.001)
+            waiting = PENDING.search(send(to, "GET", "/metrics").body)
+            assert waiting is not None
+            pending = int(waiting[1])
+
+        asyncio.run(crowd.read(events, talk))
+        print(f"{pending / MIB:.1f} MiB were pending at the end, {(peak - before) / MIB:.1f} MiB were used")
+        assert crowd.counts == [events] * 99
+        assert not crowd.wrong
+        assert peak - before <= limit
+        assert pending > MIB, "what the one does not take waits to the end"
+
+
 @pytest.mark.requirement("D-process-bytes")
 def test_many_that_never_read_cost_no_more_than_the_byte_limit(app: App, anonymous: Callable[[], int]) -> None:
     limit = 24 * MIB
     with served(app, max_bytes=limit, ring_bytes=MIB, buffer_max=4 * MIB) as server:
         by_hand(server)
         stopped = [Listener(server, stops=True) for _ in range(60)]
-        crowd = Crowd(server, 5)
+        crowd = Crowd(port(server), 5)
         before, most, peak = anonymous(), 0, 0
 
         def talk() -> None:

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -615,6 +616,16 @@ def test_the_second_signal_does_not_wait(loop: str, number: int) -> None:
         server.process.send_signal(number)
         with contextlib.suppress(ConnectionError):  # connections without a request are closed
             while server.ask(other, "GET", "/ready") is not None:
+                pass
+        refused = False
+        limit = time.monotonic() + WAIT
+        while not refused:  # one that came just before is taken, and closed
+            assert time.monotonic() < limit, "new connections are taken"
+            try:
+                socket.create_connection(("127.0.0.1", server.port), WAIT).close()
+            except ConnectionRefusedError:
+                refused = True
+            except ConnectionError:
                 pass
         assert server.process.poll() is None
         server.process.send_signal(number)

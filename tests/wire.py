@@ -594,6 +594,8 @@ class World:
                 before |= {"timers": 0}
             left = {name: number for name, number in self.leave().items() if number != before[name]}
             assert not left, left
+            stats = self.server.stats
+            assert sum(stats.closed.values()) == stats.connections_opened - stats.connections_open
             if not self.stopped:
                 assert self.stop() == 0
             assert not self.loop.errors, self.loop.errors

@@ -22,7 +22,8 @@ WIRES = ("session", "stateless", "sse")
 CALLS = 1000
 ALLOWED = 0.03
 TRAILER = "Instructions"
-_NEEDED = ("fastsse", "setup.py", "pyproject.toml", "README.md", "LICENSE")
+_RUNS = ("fastsse", "setup.py", "pyproject.toml")
+_NEEDED = (*_RUNS, "README.md", "LICENSE")
 
 
 def git(*arguments: str) -> str:
@@ -40,6 +41,11 @@ def base() -> str:
     if fork and fork != head:
         return fork
     return head if git("status", "--porcelain", "--", *_NEEDED) else git("rev-parse", "HEAD^")
+
+
+def unchanged(since: str) -> bool:
+    """Whether a call runs through the same sources as it did then."""
+    return bool(since) and not git("diff", "--name-only", since, "--", *_RUNS)
 
 
 def explanation(since: str) -> str:
@@ -152,6 +158,9 @@ def main() -> None:
     against = git("rev-parse", "--verify", f"{given.base}^{{commit}}") if given.base else base()
     if given.base and not against:
         sys.exit(f"no commit {given.base}")
+    if unchanged(against):
+        print(f"nothing that a call runs through has changed since {git('log', '-1', '--format=%h %s', against)}")
+        return
     with tempfile.TemporaryDirectory(prefix="fastsse-instructions-") as folder:
         ours = copy_of_working_tree(Path(folder) / "now")
         theirs = Path(folder) / "base"

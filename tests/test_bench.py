@@ -246,6 +246,13 @@ def test_more_instructions_need_a_reason_in_a_commit_since_the_base(
     git("commit", "-q", "--allow-empty", "-m", "third\n\nInstructions: answers are checked twice now")
     assert instructions.explanation(base) == "answers are checked twice now"
     assert instructions.refusal(0.5, instructions.explanation(base)) == ""
+    (tmp_path / "README.md").write_text("No call runs through this.")
+    git("add", "README.md")
+    assert instructions.unchanged(base)
+    (tmp_path / "setup.py").write_text("But this builds what it runs through.")
+    git("add", "setup.py")
+    assert not instructions.unchanged(base)
+    assert not instructions.unchanged("")
 
 
 def test_floors_send_as_much_as_a_real_answer() -> None:

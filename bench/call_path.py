@@ -5,7 +5,8 @@
 ROOT is the tree whose fastsse must be the one imported, so that nobody compares a tree with itself by mistake. The
 server is a real one, with its guards and metrics; it only never hears of these connections through a socket. Random
 numbers are replaced by fixed ones: a dictionary's collisions must not differ between two runs. Started by
-bench/instructions.py, for the working tree and for the merge base, so it uses little of the package's inside.
+bench/instructions.py, for the working tree and for the merge base, so it uses little of the package's inside. The
+same calls are a micro-benchmark in bench/bench_connection.py.
 """
 
 import asyncio
@@ -16,15 +17,16 @@ import secrets
 import sys
 from pathlib import Path
 
-_numbers = itertools.count(0x5EED5EED5EED5EED5EED5EED)
-secrets.randbits = lambda k: next(_numbers) % (1 << k)
-secrets.token_bytes = lambda nbytes=None: bytes(range(nbytes or 32))
+if __name__ == "__main__":
+    _numbers = itertools.count(0x5EED5EED5EED5EED5EED5EED)
+    secrets.randbits = lambda k: next(_numbers) % (1 << k)
+    secrets.token_bytes = lambda nbytes=None: bytes(range(nbytes or 32))
 
-import fastsse  # noqa: E402 -- after the numbers
-from fastsse.config import Config  # noqa: E402
-from fastsse.connection import Connection  # noqa: E402
-from fastsse.demo import app  # noqa: E402
-from fastsse.server import Server  # noqa: E402
+import fastsse
+from fastsse.config import Config
+from fastsse.connection import Connection
+from fastsse.demo import app
+from fastsse.server import Server
 
 META = (
     b',"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}'
@@ -94,35 +96,55 @@ def new_connection(server: Server) -> tuple[Connection, Transport]:
     return connection, transport
 
 
+class Caller:
+    """Calls over one wire: a session, the stateless revision, or the HTTP+SSE pair, whose answers have another line."""
+
+    def __init__(self, server: Server, wire: str) -> None:
+        self.connection, self.answers = new_connection(server)
+        self.lines = [self.connection]
+        self.path, self.headers, self.meta = b"/mcp", [], b""
+        self.pair = wire == "sse"
+        if wire == "session":
+            self.connection.data_received(post(b"/mcp", HELLO))
+            session = header(self.answers.last, b"mcp-session-id")
+            self.headers = [b"Mcp-Session-Id: " + session, b"MCP-Protocol-Version: 2025-11-25"]
+            self.connection.data_received(post(b"/mcp", READY, *self.headers))
+        elif wire == "stateless":
+            self.meta = META
+            self.headers = [b"MCP-Protocol-Version: 2026-07-28", b"Mcp-Method: tools/call", b"Mcp-Name: echo"]
+        else:
+            stream, self.answers = new_connection(server)
+            self.lines.append(stream)
+            stream.data_received(b"GET /sse HTTP/1.1\r\nHost: 127.0.0.1:3002\r\nAccept: text/event-stream\r\n\r\n")
+            self.path = self.answers.last.partition(b"data: ")[2].partition(b"\n")[0]
+            self.connection.data_received(post(self.path, HELLO))
+            self.connection.data_received(post(self.path, READY))
+
+    async def call(self, calls: int) -> None:
+        """So many calls, one after the other, each with its own answer."""
+        connection, answers, path, headers, meta = self.connection, self.answers, self.path, self.headers, self.meta
+        before = answers.writes
+        for number in range(100000000, 100000000 + calls):
+            connection.data_received(post(path, CALL % (number, meta), *headers))
+            if self.pair:
+                await asyncio.sleep(0)  # an event leaves at the end of the loop turn
+            if b"%d" % number not in answers.last or b"hello world" not in answers.last:
+                raise SystemExit(f"call {number} was answered {answers.last!r}")
+        if answers.writes - before != calls:
+            raise SystemExit(f"{answers.writes - before} writes for {calls} calls")
+
+    def close(self) -> None:
+        for connection in self.lines:
+            connection.connection_lost(None)
+
+
 async def run(wire: str, calls: int) -> None:
     server = await Server(app, Config(host="127.0.0.1", port=0)).start()
-    connection, transport = new_connection(server)
-    answers, path, headers, meta = transport, b"/mcp", [], b""
-    if wire == "session":
-        connection.data_received(post(b"/mcp", HELLO))
-        headers = [b"Mcp-Session-Id: " + header(transport.last, b"mcp-session-id"), b"MCP-Protocol-Version: 2025-11-25"]
-        connection.data_received(post(b"/mcp", READY, *headers))
-    elif wire == "stateless":
-        meta = META
-        headers = [b"MCP-Protocol-Version: 2026-07-28", b"Mcp-Method: tools/call", b"Mcp-Name: echo"]
-    else:
-        stream, answers = new_connection(server)
-        stream.data_received(b"GET /sse HTTP/1.1\r\nHost: 127.0.0.1:3002\r\nAccept: text/event-stream\r\n\r\n")
-        path = answers.last.partition(b"data: ")[2].partition(b"\n")[0]
-        connection.data_received(post(path, HELLO))
-        connection.data_received(post(path, READY))
-        await asyncio.sleep(0)
+    caller = Caller(server, wire)
+    await asyncio.sleep(0)  # what was said to a pair so far leaves
     gc.collect()
     gc.disable()
-    before = answers.writes
-    for number in range(100000000, 100000000 + calls):
-        connection.data_received(post(path, CALL % (number, meta), *headers))
-        if wire == "sse":
-            await asyncio.sleep(0)  # an event leaves at the end of the loop turn
-        if b"%d" % number not in answers.last or b"hello world" not in answers.last:
-            raise SystemExit(f"call {number} was answered {answers.last!r}")
-    if answers.writes - before != calls:
-        raise SystemExit(f"{answers.writes - before} writes for {calls} calls")
+    await caller.call(calls)
 
 
 def main() -> None:

@@ -217,7 +217,8 @@ def by_url(url: str, expect: str, wire: str | None) -> tuple[Running, str]:
 
 def options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="scripts/capacity", description="Finds the rate of calls a server bears, beside idle event streams."
+        prog="scripts/capacity",
+        description="Finds the rate of calls an MCP server on plain HTTP (no https) bears, beside idle event streams.",
     )
     parser.add_argument("url", nargs="?", help="e.g. http://localhost:3002/mcp or …/sse; without it fastsse is started")
     parser.add_argument("--streams", default="0,1000,10000", help="numbers of idle streams to try")

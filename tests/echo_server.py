@@ -2,6 +2,7 @@
 
 For suites that judge how HTTP/1.1 is read (and for `test_llhttp.py`). The listener, `Connection`, `Requests`, limits
 and refusals are those of the product; only the rules are not: no Host, Origin, path or content type is turned away.
+What is no request to a server is refused as ever: CONNECT gets 501.
 
     python tests/echo_server.py --port 8080 [--http h11] [--loop asyncio]
 

@@ -154,6 +154,14 @@ def ask_frames(data: bytes) -> Iterable[Hashable]:
     for number in range(0, len(parts), 3):
         text, name, id = [*parts[number : number + 3], b"", b""][:3]
         frame, comment = _same("event", text, name, id, len(text) - 1 if number else -1), _same("comment", name)
+        _same("numbered", id, len(text) - 1, frame or b"")
+        _same("part", text, len(name) - 1, len(id))
+        _same("part", text, len(id), len(text))
+        if text:
+            other = bytearray(text)
+            other[len(name) % len(text)] ^= 1 << number % 8
+            for one in (name, bytes(other), bytes(bytearray(text))):  # the last is another object
+                assert _framing.equal(text, one) is oracle.equal(text, one), (text, one)
         kinds.append(("event", frame is None, comment is None, bool(name), bool(id), b"\n" in text, b"\r" in text))
         if not _is_text(text + b"," + name + b"," + id):
             continue

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -136,9 +137,28 @@ def test_an_open_loop_counts_calls_that_never_got_a_turn() -> None:
     assert load.latency["p50_us"] > 0  # 49 calls waited for their turn until the end
 
 
-def test_capacity_shows_its_progress_and_a_knee(tmp_path: Path) -> None:
-    with servers.running(servers.FASTSSE, "session") as target:
-        url = f"http://127.0.0.1:{target.port}/mcp"
+FOREIGN = """
+import sys
+sys.path.insert(0, "tests")
+from hosted_sdk import server
+server.run("sse" if sys.argv[2] == "sse" else "streamable-http", port=int(sys.argv[1]))
+"""
+SDK = replace(servers.PYTHON_SDK, command=(sys.executable, "-c", FOREIGN, "{port}", "{transport}"))
+
+
+@pytest.mark.parametrize(
+    ("server", "wire"),
+    [
+        (servers.FASTSSE, "session"),
+        (servers.FASTSSE, "sse"),
+        (SDK, "session"),
+        (SDK, "sse"),
+    ],
+    ids=["session", "sse", "SDK's session", "SDK's sse"],
+)
+def test_capacity_shows_its_progress_and_a_knee(server: Server, wire: str, tmp_path: Path) -> None:
+    with servers.running(server, wire) as target:
+        url = f"http://127.0.0.1:{target.port}{'/sse' if wire == 'sse' else '/mcp'}"
         picture, steps = tmp_path / "knee.svg", tmp_path / "steps.json"
         short = ("--streams", "5", "--seconds", "0.3", "--callers", "4", "--p99-ms", "60000")
         printed = run("-m", "bench.capacity", url, *short, "--svg", str(picture), "--json", str(steps))
@@ -148,6 +168,11 @@ def test_capacity_shows_its_progress_and_a_knee(tmp_path: Path) -> None:
     assert found["streams"] == 5
     assert all(step["due"] > 0 for step in found["steps"])
     assert ET.parse(picture).getroot().tag.endswith("svg")
+
+
+def test_capacity_refuses_https_in_one_sentence() -> None:
+    with pytest.raises(SystemExit, match="only http:// URLs"):
+        capacity.by_url("https://localhost/mcp", "", None)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ What may arrive in pieces is tested whole and one byte at a time.
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -63,6 +64,18 @@ def test_answers_that_are_ready_together_leave_in_one_write() -> None:
         client.send(b"".join(http("POST", "/mcp", echo("x", n)) for n in range(7)), "POST " * 7)
         assert len(client.answers) == 7
         assert len(client.transport.writes) == 1
+
+
+def test_an_async_tool_that_does_not_suspend_costs_no_turn_of_the_loop_from_python_3_12_on() -> None:
+    with World(Stage().app) as world:
+        client = world.connect(asked="POST")
+        with world.loop.running():
+            client.protocol.data_received(http("POST", "/mcp", call("at_once", text="x")))
+        assert bool(client.transport.writes) is (sys.version_info >= (3, 12))
+        assert world.loop.turn()
+        assert client.transport.writes
+        client.run()
+        assert said(client.answers[0]) == "x"
 
 
 @both_ways

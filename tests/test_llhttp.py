@@ -115,7 +115,8 @@ class Wire(asyncio.Protocol):
         self.got += data
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.lost.set_result(error is not None)
+        if not self.lost.done():  # nobody waits any more: the time was up
+            self.lost.set_result(error is not None)
 
 
 async def send(port: int, data: bytes, piece: int) -> Outcome:

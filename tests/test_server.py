@@ -630,7 +630,9 @@ def test_the_second_signal_does_not_wait(loop: str, number: int) -> None:
         assert server.process.poll() is None
         server.process.send_signal(number)
         code, stderr = server.wait()
-        assert (code, stderr) == (128 + number, "")
+        assert code == 128 + number
+        # asyncio's debug mode tells that its own server was closed while it took that last connection.
+        assert not stderr or stderr.startswith("Error on transport creation for incoming connection\n")
 
 
 @both_loops

@@ -163,10 +163,12 @@ def test_capacity_shows_its_progress_and_a_knee(server: Server, wire: str, tmp_p
         short = ("--streams", "5", "--seconds", "0.3", "--callers", "4", "--p99-ms", "60000")
         printed = run("-m", "bench.capacity", url, *short, "--svg", str(picture), "--json", str(steps))
     assert re.search(r"^opening 5 streams … 5 stand, -?[\d.]+ KB each$", printed, re.MULTILINE), printed
-    assert len(re.findall(r"^ +[\d,]+ +[\d,]+ +[\d.]+ +[\d.]+ ", printed, re.MULTILINE)) >= 3, printed
     (found,) = json.loads(steps.read_text())
     assert found["streams"] == 5
     assert all(step["due"] > 0 for step in found["steps"])
+    assert len(re.findall(r"^ +[\d,]+ +[\d,]+ +[\d.]+ +[\d.]+ ", printed, re.MULTILINE)) == len(found["steps"]) > 0
+    held = any(step["held"] for step in found["steps"])
+    assert ("no rate held" in printed) is not held, printed
     assert ET.parse(picture).getroot().tag.endswith("svg")
 
 

@@ -1,42 +1,25 @@
 """The pages of examples/browser in Chromium, against the demo's tools in this process: they show what they say."""
 
 import json
-import os
-import shutil
 import socket
-import subprocess
 from typing import Any
 
 import pytest
 
+from driving import DRIVERS, scripted
 from fastsse import App, demo
 from real import served
-from serving import ROOT
 
 pytestmark = pytest.mark.clients
 
-PEERS = ROOT / ".peers"
 TOOLS = ["add", "echo", "countdown", "announce"]
 
 
 def browse(url: str) -> dict[str, Any]:
     """What a person saw on the pages; `nobody` is where no server is."""
-    node, drivers = PEERS / "node" / "node_modules" / "node" / "bin" / "node", ROOT / "tests" / "clients"
-    assert node.exists(), "run scripts/peers"
     with socket.create_server(("127.0.0.1", 0)) as closed:
         nobody = f"http://127.0.0.1:{closed.getsockname()[1]}"
-    done = subprocess.run(
-        [node, "--import", drivers / "resolve.mjs", drivers / "pages.mjs", "--url", url, "--nobody", nobody],
-        env=os.environ | {"PEERS": str(PEERS), "CHROMIUM": shutil.which("chromium") or "chromium"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    seen: dict[str, Any] = json.loads(done.stdout)
-    return seen
+    return scripted(DRIVERS / "pages.mjs", "--url", url, "--nobody", nobody)
 
 
 @pytest.mark.requirement("D-examples")

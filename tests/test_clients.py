@@ -6,10 +6,7 @@ not installed fails here: `scripts/peers` installs them all.
 
 import http.server
 import json
-import os
 import secrets
-import shutil
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -19,12 +16,11 @@ from typing import Any
 
 import pytest
 
-from serving import ROOT, serving
+from driving import DRIVERS, PEERS, report, scripted
+from serving import serving
 
 pytestmark = pytest.mark.clients
 
-PEERS = ROOT / ".peers"
-DRIVERS = ROOT / "tests" / "clients"
 DEMO: dict[str, Any] = json.loads((DRIVERS / "demo.json").read_text())
 SESSIONS, STATELESS = "2025-11-25", "2026-07-28"
 FRIEND, STRANGER = "friend.example", "stranger.example"
@@ -135,24 +131,12 @@ def drive(case: Case, server: str, payload: str, *options: str) -> dict[str, Any
     if not (PEERS / f"{case.environment}.stamp").exists():
         pytest.fail(f"{home} is missing: run scripts/peers")
     script = DRIVERS / case.driver
-    if script.suffix == ".mjs":
-        command = [home / "node_modules" / "node" / "bin" / "node", "--import", DRIVERS / "resolve.mjs", script]
-    else:
-        command = [sys.executable if case.environment == "node" else home / "bin" / "python", script]
     url = f"{server}/{'sse' if case.transport == 'sse' else 'mcp'}"
-    command += ["--url", url, "--transport", case.transport, "--mode", case.mode, "--runs", str(case.runs)]
-    done = subprocess.run(
-        [*map(str, command), "--payload", payload, *options],
-        env=os.environ | {"PEERS": str(PEERS), "CHROMIUM": shutil.which("chromium") or "chromium"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    report: dict[str, Any] = json.loads(done.stdout)
-    return report
+    given = ("--url", url, "--transport", case.transport, "--mode", case.mode, "--runs", str(case.runs))
+    if script.suffix == ".mjs":
+        return scripted(script, *given, "--payload", payload, *options)
+    python = sys.executable if case.environment == "node" else home / "bin" / "python"
+    return report(python, script, *given, "--payload", payload, *options)
 
 
 def random_payload(case: Case) -> str:

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from serving import ROOT, serving
+from driving import NODE, PEERS
+from serving import serving
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(300)]
 
-PEERS = ROOT / ".peers"
 PACKAGES = PEERS / "node" / "node_modules"
 
 
@@ -33,7 +33,7 @@ def run(revision: str, server: str, output: Path) -> str:
     if not (PEERS / "node.stamp").exists():
         pytest.fail(f"{PEERS} is missing: run scripts/peers")
     suite = PACKAGES / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
-    command = [PACKAGES / "node" / "bin" / "node", suite, "server", "--url", f"{server}/mcp"]
+    command = [NODE, suite, "server", "--url", f"{server}/mcp"]
     done = subprocess.run(
         [*map(str, command), "--requirements", revision, "--output-dir", str(output)],
         cwd=output,

@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from serving import ROOT, serving
+from driving import DRIVERS, scripted
+from serving import serving
 
 pytestmark = pytest.mark.clients
 
-PEERS = ROOT / ".peers"
 HOSTILE = "<img src=x onerror=alert(1)></code></pre><script>alert(2)</script> & \"'"
 
 
 def look(url: str) -> dict[str, Any]:
     """Opens the page and gives back what a person would have seen and copied."""
-    node, drivers = PEERS / "node" / "node_modules" / "node" / "bin" / "node", ROOT / "tests" / "clients"
-    assert node.exists(), "run scripts/peers"
-    done = subprocess.run(
-        [node, "--import", drivers / "resolve.mjs", drivers / "docs.mjs", "--url", url],
-        env=os.environ | {"PEERS": str(PEERS), "CHROMIUM": shutil.which("chromium") or "chromium"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    seen: dict[str, Any] = json.loads(done.stdout)
-    return seen
+    return scripted(DRIVERS / "docs.mjs", "--url", url)
 
 
 def own(base: str) -> set[str]:

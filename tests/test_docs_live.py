@@ -2,22 +2,18 @@
 
 import asyncio
 import json
-import os
 import re
-import shutil
-import subprocess
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import pytest
 
+from driving import DRIVERS, scripted
 from fastsse import App, Context, ToolError
 from real import served
-from serving import ROOT
 
 pytestmark = pytest.mark.clients
 
-PEERS = ROOT / ".peers"
 HOSTILE = "<img src=x onerror=alert(1)></code></pre><script>alert(2)</script>"
 USER, ADMIN = "a-token-for-the-tests", "another-token-for-the-tests"
 
@@ -32,20 +28,7 @@ FURTHER = {
 
 def use(url: str, *arguments: str) -> dict[str, Any]:
     """What a person saw who did what the driver says."""
-    node, drivers = PEERS / "node" / "node_modules" / "node" / "bin" / "node", ROOT / "tests" / "clients"
-    assert node.exists(), "run scripts/peers"
-    done = subprocess.run(
-        [node, "--import", drivers / "resolve.mjs", drivers / "live.mjs", "--url", url, *arguments],
-        env=os.environ | {"PEERS": str(PEERS), "CHROMIUM": shutil.which("chromium") or "chromium"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    seen: dict[str, Any] = json.loads(done.stdout)
-    return seen
+    return scripted(DRIVERS / "live.mjs", "--url", url, *arguments)
 
 
 def failed(seen: dict[str, Any]) -> set[int]:

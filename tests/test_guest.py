@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from driving import NODE
 from fakes import MODERN
 from fastsse import Guest, McpError, MethodNotFound, Notification, Plan, Request, Result, Work
 from fastsse.handler import ASYNC, LOOP, Answer
@@ -227,8 +228,7 @@ def test_the_example_that_shouts() -> None:
 @pytest.mark.clients
 @pytest.mark.parametrize("revision", HANDSHAKE)
 def test_the_example_with_a_program_in_another_language(revision: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    node = ROOT / ".peers" / "node" / "node_modules" / "node" / "bin" / "node"
-    monkeypatch.setenv("WORKER", f"{node} {ROOT / 'examples' / 'worker.mjs'}")
+    monkeypatch.setenv("WORKER", f"{NODE} {ROOT / 'examples' / 'worker.mjs'}")
     guest = runpy.run_path(str(ROOT / "examples" / "worker.py"))["guest"]
     with served(guest) as server, client(server, revision) as who:
         assert isinstance(who, Session | Pair)

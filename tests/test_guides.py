@@ -6,9 +6,7 @@ column of design §1.
 """
 
 import json
-import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -23,9 +21,9 @@ from typing import IO, Any
 import pytest
 
 import seeds
+from driving import scripted
 from serving import ROOT
 
-PEERS = ROOT / ".peers"
 OURS = ROOT / "tests" / "clients" / "guides"
 HELD = 90
 TOOLS = ["get_sprint_report", "reports", "advance", "broadcast"]
@@ -157,21 +155,7 @@ def test_the_python_client_may_drop_its_stream_and_post(whose: str, clocked: str
 
 
 def browse(kind: str, source: Path, base: str) -> dict[str, Any]:
-    node = PEERS / "node" / "node_modules" / "node" / "bin" / "node"
-    assert node.exists(), "run scripts/peers"
-    driver = OURS / "browser.mjs"
-    done = subprocess.run(
-        [node, "--import", OURS.parent / "resolve.mjs", driver, "--kind", kind, "--source", source, "--url", base],
-        env=os.environ | {"PEERS": str(PEERS), "CHROMIUM": shutil.which("chromium") or "chromium"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    seen: dict[str, Any] = json.loads(done.stdout)
-    return seen
+    return scripted(OURS / "browser.mjs", "--kind", kind, "--source", source, "--url", base)
 
 
 def messages(seen: dict[str, Any]) -> list[Any]:

@@ -22,12 +22,13 @@ from typing import Any
 
 import pytest
 
+from driving import PEERS
 from fastsse.client import MODERN, PAIR, Client, Pair, Session, Stateless
 from fastsse.errors import METHOD_NOT_FOUND
 from fastsse.jsonrpc import ENVELOPE
 from real import EVERY
 from serving import END, ROOT, START, free_port, healthy, serving, started
-from test_clients import DEMO, PEERS, SESSIONS, STATELESS, Case, drive, node, python, random_payload
+from test_clients import DEMO, SESSIONS, STATELESS, Case, drive, node, python, random_payload
 from test_conformance import checks, extensions, run
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(300)]
@@ -166,6 +167,11 @@ ASKED = [
 ]
 
 
+def asked(payload: str) -> dict[str, Any]:
+    """What the user of a client is shown when the hosted server asks with the payload."""
+    return {"sampling": f"prompt {payload}", "elicitation": f"message {payload}", "fields": ["email", "username"]}
+
+
 @pytest.mark.requirement("EMB-04", "EMB-10")
 @HOSTED
 @pytest.mark.parametrize("case", ASKED, ids=lambda case: case.id)
@@ -175,11 +181,7 @@ def test_a_client_is_asked_through_the_hosted_server_and_resumes(
     payload = f"{secrets.token_hex(16)} é😀"
     report = drive(case, request.getfixturevalue(hosted), payload)
     assert report["revision"] == SESSIONS
-    assert report["asked"] == {
-        "sampling": f"prompt {payload}",
-        "elicitation": f"message {payload}",
-        "fields": ["email", "username"],
-    }
+    assert report["asked"] == asked(payload)
     assert report["sampling"] == f"LLM response: model {payload}"
     assert report["elicitation"] == f"'accept' 'user {payload}'"
     assert report["reconnection"] == "Reconnection test completed"
@@ -202,11 +204,7 @@ def test_a_client_is_asked_in_rounds_at_the_stateless_revision(
     payload = f"{secrets.token_hex(16)} é😀"
     report = drive(case, request.getfixturevalue(hosted), payload)
     assert report["revision"] == STATELESS
-    assert report["asked"] == {
-        "sampling": f"prompt {payload}",
-        "elicitation": f"message {payload}",
-        "fields": ["email", "username"],
-    }
+    assert report["asked"] == asked(payload)
     assert report["rounds"] == f"LLM response: model {payload}, 'accept' 'user {payload}'"
     assert report["closed"] is True
 

@@ -19,6 +19,7 @@ import pytest
 
 import heads
 import hostile
+from driving import NODE
 from serving import ROOT
 from test_http11 import READ, REFUSED
 
@@ -26,7 +27,6 @@ pytestmark = pytest.mark.clients
 
 WAIT = 20.0
 AT_ONCE = 50
-NODE = ROOT / ".peers/node/node_modules/node/bin/node"
 
 # What Node refuses for reasons of its own, and why we do not; beside methods that it does not know, which are no matter
 # of reading: RFC 9110 §9.1 has a method be any token, and our rules answer them with 405 and the end of the connection.

@@ -14,7 +14,8 @@ from fastsse.writebuffer cimport Outlet, WriteBuffer
 from fastsse cimport _framing
 
 # Constants of the room: since 3.12 a look-up of a module's global has no short cut.
-cdef int HEAD, BODY, CALLING, STREAMING, CLOSING, CLOSED, GO_ON, LAST, GO_ON_10, AT_ONCE
+cdef int HEAD, BODY, CALLING, STREAMING, CLOSING, CLOSED, GO_ON, LAST, GO_ON_10, AT_ONCE, PAGE
+cdef bytes EVENTS, JSON
 cdef double NEVER
 
 cdef class Connection(Outlet)

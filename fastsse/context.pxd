@@ -6,5 +6,6 @@ cdef class Context:
     cdef public Request request
     cdef public Call _call
     cdef public object _line, _host, _task, _stop, _answered, _budget
+    cdef public bytes _body
     cdef public double _started, _progress, _progressed_at
     cdef public bint _ended, _cancelled

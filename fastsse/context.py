@@ -73,8 +73,8 @@ class Context:
     """Given to handlers that have a parameter annotated with it."""
 
     __slots__ = (
-        "_answered", "_budget", "_call", "_cancelled", "_ended", "_host", "_line", "_progress", "_progressed_at",
-        "_started", "_stop", "_task", "request",
+        "_answered", "_body", "_budget", "_call", "_cancelled", "_ended", "_host", "_line", "_progress",
+        "_progressed_at", "_started", "_stop", "_task", "request",
     )  # fmt: skip
 
     def __init__(self, request: Request, call: Call, line: Line | None, host: Host, started: float) -> None:
@@ -85,6 +85,7 @@ class Context:
         self._started = started
         self._task: asyncio.Task[None] | None = None
         self._stop: Callable[[], object] | None = None  # what ends the work, instead of cancelling its task
+        self._body: bytes | None = None  # the answer of a task that has ended before anybody knew of it
         self._ended = False
         self._cancelled = False
         self._progress = float("-inf")

@@ -3,9 +3,13 @@ cimport cython
 from fastsse cimport _framing
 from fastsse.decision cimport Call
 from fastsse.context cimport Context
-from fastsse.handler cimport Plan, Request, Work
+from fastsse.handler cimport Plan, Request, Result, Work
 from fastsse.session cimport Session
 from fastsse.stats cimport Calls, Stats
+
+# Constants of the room: since 3.12 a look-up of a module's global has no short cut.
+cdef int ASYNC, LOOP, THREAD, PAGE
+cdef object _Task
 
 cdef class Dispatch:
     cdef public object handle, loop, pool, now, thread, lifespan
@@ -17,12 +21,14 @@ cdef class Dispatch:
 
     @cython.locals(ended=double, request=Request)
     cpdef run(self, Call call, object line, double now)
-    @cython.locals(context=Context, plan=Plan, request=Request, session=Session)
+    @cython.locals(context=Context, plan=Plan, done=bytes)
     cpdef _start(self, Call call, Work work, object line, double now)
+    @cython.locals(call=Call, session=Session)
+    cpdef _note(self, Context context)
     @cython.locals(plan=Plan)
-    cpdef _begin(self, Context context, Work work)
-    @cython.locals(call=Call)
-    cpdef bytes _answer(self, Context context, Plan plan, object value)
+    cpdef begin(self, Context context, Work work)
+    @cython.locals(call=Call, plan=Plan, body=bytes)
+    cpdef ended(self, Context context, Work work, object value)
     @cython.locals(ended=double)
     cpdef bytes _reply(self, Call call, object answer, double started)
     @cython.locals(session=Session)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import functools
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
@@ -24,6 +23,7 @@ from fastsse.config import Config
 from fastsse.context import Context, InputRequired, Line
 from fastsse.decision import Call
 from fastsse.handler import ASYNC, LOOP, THREAD, Answer, Handler, Plan, Result, Work
+from fastsse.running import ENDINGS, run
 from fastsse.stats import Stats
 from fastsse.stream import MESSAGE, EventStream
 from fastsse.writebuffer import REPLY
@@ -33,12 +33,10 @@ log = logging.getLogger("fastsse.dispatch")
 CANCELLED = -32800
 """The code of a response that only says that the call was cancelled (unspecified; the Python SDK's, from LSP)."""
 
-ENDINGS = (Exception, SystemExit, asyncio.CancelledError)
-"""How a function may fail. SystemExit too: what takes itself for a program must not end the server. CancelledError,
-without being cancelled: it asked for the result of something that was."""
-
 PAGE = 4096
 """Bytes of arguments up to which a call costs more than they do."""
+
+_Task = asyncio.Task
 
 FAST_CALLS = 1000
 FAST_SECONDS = 100e-6
@@ -98,9 +96,9 @@ class Dispatch:
         if plan.kind == LOOP and plan.timeout is None and plan.limit is None:
             body: bytes | None = None
             try:
-                value = work.call(context)
+                value = work.run(context)
                 if hasattr(value, "__await__"):
-                    work = Work(plan, functools.partial(_given, value))
+                    work = Work(plan, _given, value)
                 else:
                     body = self._reply(call, plan.encode(value, call.request), now)
             except InputRequired as asked:
@@ -113,18 +111,30 @@ class Dispatch:
                     return body
                 self.deliver(call, body)
                 return None
-        session = call.request.session
+        if line is not None:
+            line.pending(context)
+        self._spawn(context, run(self, context, work), plan.label)
+        done = context._body
+        if done is None:
+            self._note(context)
+            return None
+        if done and call.stream is None:
+            context._ended = True
+            return done
+        self._finish(context, done)
+        return None
+
+    def _note(self, context: Context) -> None:
+        """The call goes on: now others have to know of it."""
+        self.running.add(context)
+        session = context.request.session
         if session is not None:
             if session.calls is None:
                 session.calls = {}
-            session.calls[call.request.id] = context
-        self.running.add(context)
-        if line is not None:
-            line.pending(context)
-        elif call.stream is not None:  # its connection is free for the next message already
+            session.calls[context.request.id] = context
+        call = context._call
+        if call.accepted is not None and call.stream is not None:  # its connection is free for the next message already
             self._charge(context, call.stream)
-        self._spawn(context, self._work(context, work), plan.label)
-        return None
 
     def _charge(self, context: Context, stream: EventStream) -> None:
         """Counts large arguments until the call has ended."""
@@ -138,41 +148,44 @@ class Dispatch:
     if sys.version_info >= (3, 12):
 
         def _spawn(self, context: Context, work: Coroutine[Any, Any, None], label: str) -> None:
-            context._task = asyncio.Task(work, loop=self.loop, name=label, eager_start=True)
+            context._task = _Task(work, loop=self.loop, name=label, eager_start=True)
 
     else:
 
         def _spawn(self, context: Context, work: Coroutine[Any, Any, None], label: str) -> None:
-            context._task = asyncio.Task(work, loop=self.loop, name=label)
+            context._task = _Task(work, loop=self.loop, name=label)
 
-    # --- running
+    # --- running: what `running.run` asks for and tells
 
-    async def _work(self, context: Context, work: Work) -> None:
-        try:
-            body = self._answer(context, work.plan, await self._begin(context, work))
-        except InputRequired as asked:
-            body = b"" if context._cancelled else self._asking(context, asked)
-        except asyncio.CancelledError as error:
-            if context._cancelled:
-                body = b""
-            elif context._task is not None and context._task.cancelling():  # the loop is being closed
-                self._forget(context)
-                raise
-            else:  # something that the function awaited was cancelled: its own affair
-                body = self._error_body(context, work.plan, error)
-        except ENDINGS as error:
-            body = b"" if context._cancelled else self._error_body(context, work.plan, error)
-        self._finish(context, body)
-
-    def _begin(self, context: Context, work: Work) -> Awaitable[Any]:
+    def begin(self, context: Context, work: Work) -> Awaitable[Any]:
         plan = work.plan
         if plan.limit is not None or plan.timeout is not None:
             return self._bounded(context, work)
-        return work.call(context) if plan.kind == ASYNC else self._called(context, work)
+        return work.run(context) if plan.kind == ASYNC else self._called(context, work)
 
-    def _answer(self, context: Context, plan: Plan, value: Any) -> bytes:
+    def ended(self, context: Context, work: Work, value: Any) -> None:
+        if context._cancelled:
+            self._finish(context, b"")
+            return
         call = context._call
-        return b"" if context._cancelled else self._reply(call, plan.encode(value, call.request), context._started)
+        try:
+            body = self._reply(call, work.plan.encode(value, call.request), context._started)
+        except ENDINGS as error:
+            self.failed(context, work, error)
+        else:
+            self._finish(context, body)
+
+    def failed(self, context: Context, work: Work, error: BaseException) -> None:
+        if context._cancelled:
+            body = b""
+        elif isinstance(error, InputRequired):
+            body = self._asking(context, error)
+        elif isinstance(error, asyncio.CancelledError) and context._task is not None and context._task.cancelling():
+            self._forget(context)
+            raise error
+        else:
+            body = self._error_body(context, work.plan, error)
+        self._finish(context, body)
 
     async def _bounded(self, context: Context, work: Work) -> Any:
         plan = work.plan
@@ -196,7 +209,7 @@ class Dispatch:
 
     async def _called(self, context: Context, work: Work) -> Any:
         """What the function gives in the end: a plain one may give what is to be awaited, as wrappers do."""
-        value = await self._threaded(context, work) if work.plan.kind == THREAD else work.call(context)
+        value = await self._threaded(context, work) if work.plan.kind == THREAD else work.run(context)
         return await value if hasattr(value, "__await__") else value
 
     async def _threaded(self, context: Context, work: Work) -> Any:
@@ -260,6 +273,9 @@ class Dispatch:
 
     def _finish(self, context: Context, body: bytes) -> None:
         """`body` is the response, b"" for a call that was cancelled."""
+        if context._task is None:  # it began at once and never waited: who started it takes the answer
+            context._body = body
+            return
         if not body:
             self._withdraw(context)
             return
@@ -370,6 +386,6 @@ def _given(value: Any, context: Context) -> Any:
 
 def _in_thread(variables: contextvars.Context, work: Work, context: Context) -> Any:
     try:
-        return variables.run(work.call, context)
+        return variables.run(work.run, context)
     except StopIteration as error:  # no future takes one (python/cpython#112182): the call would never end
         raise RuntimeError("the function raised StopIteration") from error

@@ -12,7 +12,10 @@ from fastsse.stateless cimport Stateless
 from fastsse.stats cimport Stats
 from fastsse.streamable cimport Streamable
 
+# Since 3.12 a look-up of a module's global has no short cut.
+cdef int MCP, MESSAGE
 cdef bytes PATH
+cdef object MODERN_NAMES
 
 cdef class Endpoint:
     cdef public object config, auth, catalog, gauges, admission, gate, proxies, visitor

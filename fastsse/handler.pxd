@@ -35,4 +35,6 @@ cdef class Plan:
 
 cdef class Work:
     cdef public Plan plan
-    cdef public object call
+    cdef public object call, arguments
+
+    cpdef run(self, object context)

@@ -146,13 +146,18 @@ class Plan:
 
 
 class Work:
-    """Something that must be run to get the answer: `plan` says how, `call(context)` is what to run."""
+    """Something that must be run to get the answer: `plan` says how; what to run is `call(context)`, or
+    `call(arguments, context)` where there are arguments."""
 
-    __slots__ = ("call", "plan")
+    __slots__ = ("arguments", "call", "plan")
 
-    def __init__(self, plan: Plan, call: Callable[[Any], Any]) -> None:
+    def __init__(self, plan: Plan, call: Callable[..., Any], arguments: object = None) -> None:
         self.plan = plan
         self.call = call
+        self.arguments = arguments
+
+    def run(self, context: Any) -> Any:
+        return self.call(context) if self.arguments is None else self.call(self.arguments, context)
 
 
 class Handler(Protocol):

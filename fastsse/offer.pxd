@@ -1,3 +1,5 @@
+from fastsse.handler cimport Work
+
 cdef class Offer:
     cdef public object _call, answer, description, icons, meta, plan, requires, signature, title
     cdef public str key, what

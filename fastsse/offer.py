@@ -8,7 +8,6 @@ with ConfigError what can never work.
 from __future__ import annotations
 
 import copy
-import functools
 import inspect
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -124,7 +123,7 @@ class Offer:
             arguments = self._read(request)
         except Exception as error:
             return self._answer_to(error, request)
-        return Work(self.plan, functools.partial(self._call, arguments))
+        return Work(self.plan, self._call, arguments)
 
     def _answer_to(self, error: Exception, request: Request) -> Answer:
         answer = self.failed(error, request)

@@ -44,7 +44,7 @@ def run(app: App, request: Request, context: object = None) -> dict[str, Any]:
     if isinstance(answer, Work):
         plan = answer.plan
         try:
-            value = answer.call(context)
+            value = answer.run(context)
             if plan.kind == ASYNC:
                 value = asyncio.run(value)
             answer = plan.encode(value, request)

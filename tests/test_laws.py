@@ -23,7 +23,7 @@ FLOORS = (
     },
     {
         "asking", "authenticator", "connection", "context", "departure", "dispatch", "drain", "embed", "exchange",
-        "hosting", "server", "sockets", "tls", "tracing",
+        "hosting", "running", "server", "sockets", "tls", "tracing",
     },
     {
         "__init__", "__main__", "app", "client", "content", "demo", "given", "listing", "logs", "offer", "peer",
@@ -63,11 +63,12 @@ BESIDE = {
     # floor 4
     "connection": {"authenticator", "context", "departure", "dispatch"},
     "context": {"asking"},
-    "dispatch": {"context"},
+    "dispatch": {"context", "running"},
     "drain": {"connection", "context"},
     "embed": {"context", "exchange"},
     "exchange": {"asking", "context"},
     "hosting": {"authenticator", "embed"},
+    "running": {"context"},
     "tls": {"connection"},
     "server": {"authenticator", "connection", "dispatch", "drain", "hosting", "sockets", "tls", "tracing"},
     "tracing": {"context", "dispatch"},

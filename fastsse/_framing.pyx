@@ -240,6 +240,13 @@ cpdef bytes chunk(list frames):
     return whole
 
 
+cpdef bytes between(bytes head, bytes body, bytes tail):
+    """The three in a row."""
+    cdef bytes whole = room(len(head) + len(body) + len(tail))
+    put_bytes(put_bytes(put_bytes(PyBytes_AS_STRING(whole), head), body), tail)
+    return whole
+
+
 cpdef bytes join(list frames):
     """All frames in a row, for a body that ends with its connection."""
     cdef bytes whole = room(frames_size(frames))
@@ -960,7 +967,8 @@ cpdef Py_ssize_t depth(bytes body):
 cdef enum:
     DEEPEST = 64
 
-cdef str TOOLS_CALL = "tools/call"
+cdef str CALL = "tools/call"
+TOOLS_CALL = CALL
 
 
 @cython.final
@@ -998,7 +1006,7 @@ cdef class Message:
         """A message from its parts."""
         cdef Message message = Message.__new__(Message)
         message.id = id
-        message.method = method
+        message.method = CALL if method == CALL else method
         message._params = params
         message.name = name
         message.uri = uri
@@ -1273,7 +1281,7 @@ cpdef Message scan_call(bytes body):
             at = past_literal(at, end, b'"tools/call"', 12)
             if message.method is not None or at == NULL:
                 return None
-            message.method = TOOLS_CALL
+            message.method = CALL
         elif is_text(key, size, b"params", 6):
             if message._body is not None:
                 return None

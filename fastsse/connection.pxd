@@ -14,7 +14,7 @@ from fastsse.writebuffer cimport Outlet, WriteBuffer
 from fastsse cimport _framing
 
 # Constants of the room: since 3.12 a look-up of a module's global has no short cut.
-cdef int HEAD, BODY, CALLING, STREAMING, CLOSING, CLOSED, GO_ON, LAST, GO_ON_10, AT_ONCE, PAGE
+cdef int HEAD, BODY, CALLING, STREAMING, CLOSING, CLOSED, GO_ON, LAST, GO_ON_10, AT_ONCE, JOINED, PAGE
 cdef bytes EVENTS, JSON
 cdef double NEVER
 
@@ -49,7 +49,7 @@ cdef class Connection(Outlet):
     cdef public long long served, events
     cdef public bint local, paused, dirty, held
     cdef public Py_ssize_t stalled, charged
-    cdef public list out
+    cdef public bytes out
     cdef public Head head
     cdef public EventStream stream
     cdef public WriteBuffer buffer
@@ -57,6 +57,7 @@ cdef class Connection(Outlet):
 
     @cython.locals(home=Home)
     cpdef _advance(self, double now)
+    @cython.locals(out=bytes)
     cpdef _serve(self, double now)
     cpdef bint _step(self, double now)
     cpdef _perform(self, object decision, double now)

@@ -47,8 +47,9 @@ ENDINGS = {
 }  # of connections that a refusal ends, by its reason; others: REFUSED
 CUT = (CloseReason.SLOW_CONSUMER, CloseReason.STALLED, CloseReason.OVERLOAD)
 AT_ONCE = 16
-"""Answers to pipelined requests that are joined into one write: more than clients pipeline, of a page each 64 KiB. And
-connections that are written to at once when a request has led to that."""
+"""Connections that are written to at once when a request has led to that."""
+JOINED = 16384
+"""Bytes from which on answers to pipelined requests are no longer joined into one write."""
 HIGH_WATER = 1
 """Bytes in the transport from which on it is full: what the kernel does not take waits with us, where it is counted and
 where message classes matter. Not 0: asyncio's TLS would find that full always."""
@@ -171,7 +172,7 @@ class Connection(Outlet):
         self.written = 0.0  # last write on an event stream
         self.stalled = 0  # bytes the transport held when it was last looked at while paused
         self.charged = 0  # bytes held for this peer, without those in the buffer, that the budget knows of
-        self.out: list[bytes] | None = None  # collects answers while data_received runs
+        self.out: bytes | None = None  # collects answers while data_received runs
         self.head: _framing.Head | None = None
         self.asking: asyncio.Task[None] | None = None
         self.call: Context | None = None
@@ -347,8 +348,7 @@ class Connection(Outlet):
     def _serve(self, now: float) -> None:
         """Takes requests until bytes are missing or an answer is pending; then writes once (so often as to notice in
         time that nobody takes the answers)."""
-        out: list[bytes] = []
-        self.out = out
+        self.out = b""
         while self.phase <= BODY and not self.paused:
             try:
                 if not self._step(now):
@@ -362,12 +362,12 @@ class Connection(Outlet):
                 log.exception("a request failed")
                 self.persistence = LAST
                 self._refuse(RequestRefused(500, "internal", "Internal error", code=INTERNAL_ERROR))
-            if len(out) >= AT_ONCE and self.transport is not None:
-                self.transport.write(b"".join(out))
-                out.clear()
-        self.out = None
+            if len(self.out) >= JOINED and self.transport is not None:
+                out, self.out = self.out, b""
+                self.transport.write(out)
+        out, self.out = self.out, None
         if out and self.transport is not None:
-            self.transport.write(out[0] if len(out) == 1 else b"".join(out))
+            self.transport.write(out)
             if self.paused:
                 self._weigh()
         if self.phase == CLOSING:
@@ -656,7 +656,7 @@ class Connection(Outlet):
 
     def _write(self, data: bytes) -> None:
         if self.out is not None:
-            self.out.append(data)
+            self.out = self.out + data if self.out else data
         elif self.transport is not None:
             self.transport.write(data)
             if self.paused:

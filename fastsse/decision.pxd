@@ -26,6 +26,9 @@ cdef class Call:
     cdef public bytes extra
     cdef public int status
 
+@cython.locals(call=Call)
+cpdef Call new_call(Request request, Era era, bint sse, bint sse_first=*, EventStream stream=*, Reply accepted=*)
+
 cdef class Batch:
     cdef public list replies, calls
 

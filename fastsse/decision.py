@@ -106,24 +106,37 @@ class Call:
 
     __slots__ = ("accepted", "era", "extra", "failed", "request", "sse", "sse_first", "status", "stream")
 
-    def __init__(
-        self,
-        request: Request,
-        era: Era,
-        sse: bool,
-        sse_first: bool = False,
-        stream: EventStream | None = None,
-        accepted: Reply | None = None,
-    ) -> None:
-        self.request = request
-        self.era = era
-        self.sse = sse
-        self.sse_first = sse_first
-        self.stream = stream
-        self.accepted = accepted
-        self.extra = b""
-        self.status = 200
-        self.failed = False
+    accepted: Reply | None
+    era: Era
+    extra: bytes
+    failed: bool
+    request: Request
+    sse: bool
+    sse_first: bool
+    status: int
+    stream: EventStream | None
+
+
+def new_call(
+    request: Request,
+    era: Era,
+    sse: bool,
+    sse_first: bool = False,
+    stream: EventStream | None = None,
+    accepted: Reply | None = None,
+) -> Call:
+    """A `Call`. No constructor: compiled, this costs a fifth of one."""
+    call = Call.__new__(Call)
+    call.request = request
+    call.era = era
+    call.sse = sse
+    call.sse_first = sse_first
+    call.stream = stream
+    call.accepted = accepted
+    call.extra = b""
+    call.status = 200
+    call.failed = False
+    return call
 
 
 class Batch:

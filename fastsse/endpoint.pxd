@@ -15,7 +15,8 @@ from fastsse.streamable cimport Streamable
 # Since 3.12 a look-up of a module's global has no short cut.
 cdef int MCP, MESSAGE
 cdef bytes PATH
-cdef object MODERN_NAMES
+cdef bytes MODERN_NAME
+cdef str TOOLS_CALL
 
 cdef class Endpoint:
     cdef public object config, auth, catalog, gauges, admission, gate, proxies, visitor

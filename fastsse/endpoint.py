@@ -13,7 +13,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from fastsse import docs, errors, events, jsonrpc, metrics, pages
-from fastsse._framing import Head, Message, depth, error
+from fastsse._framing import TOOLS_CALL, Head, Message, depth, error
 from fastsse.admission import Admission, Busy, Peer
 from fastsse.auth import Authentication, Denied
 from fastsse.config import Config
@@ -59,7 +59,7 @@ OPEN = (HEALTH, READY, DOCS, METADATA)
 """What is there for everybody: for load balancers, and for those who want to know how to come in."""
 PRIVATE = (SESSIONS, METRICS)
 """What is there for administrators, once people have to say who they are."""
-MODERN_NAMES = frozenset(name.encode() for name in MODERN)
+(MODERN_NAME,) = (name.encode() for name in MODERN)
 PATH = b"/mcp"
 ALLOWED = {MCP: b"GET, HEAD, POST, DELETE, OPTIONS", MESSAGE: b"POST, OPTIONS"}
 READING = b"GET, HEAD, OPTIONS"
@@ -140,7 +140,7 @@ class Endpoint:
         self.guard.check_host(head.host)
         if head.origin is not None:
             self.guard.cors(head.origin, head.host)
-        route = self._routes.get(head.path)
+        route = MCP if head.path == PATH else self._routes.get(head.path)
         method = head.method
         if method == b"OPTIONS":
             return self._preflight(head)
@@ -361,7 +361,7 @@ class Endpoint:
             if type(decision) is Listen:
                 self.admission.open(self.client(head, peer), head.principal, now)
         else:
-            if message.method == "initialize":
+            if message.method is not TOOLS_CALL and message.method == "initialize":
                 self.admission.open(self.client(head, peer), head.principal, now)
             decision = self.streamable.post(head, message, reads, now)
         if type(decision) is Reply:
@@ -457,4 +457,4 @@ class Endpoint:
 
 def _modern(version: bytes | None) -> bool:
     """A version header that is not a handshake revision's: known modern, or newer than we know."""
-    return version is not None and version in MODERN_NAMES
+    return version == MODERN_NAME

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from fastsse import _framing, errors, jsonrpc
 from fastsse._framing import Head, Message
 from fastsse.config import Config
-from fastsse.decision import Accepts, Call, Decision
-from fastsse.handler import Answer, Catalog, Client, Guest, Notification, Request, Result
+from fastsse.decision import Accepts, Decision, new_call
+from fastsse.handler import Answer, Catalog, Client, Guest, Notification, Request, Result, new_request
 from fastsse.handshake import Handshake
 from fastsse.revisions import HANDSHAKE, R5, Revision
 from fastsse.session import Session
@@ -52,7 +52,7 @@ class GuestHandshake(Handshake):
     def request(self, message: Message, session: Session | None, revision: Revision, head: Head) -> bytes | Request:
         if message.wrong is not None:
             raise message.wrong
-        request = Request(message, message.name or message.uri or "", revision, session, head)
+        request = new_request(message, message.name or message.uri or "", revision, session, head)
         request.principal = head.principal
         request.client = self.visitor.client
         if session is not None:
@@ -105,11 +105,11 @@ class GuestStateless(Stateless):
             raise message.wrong
         if method == "subscriptions/listen":
             self.check_room()
-        request = Request(message, name, R5, None, head)
+        request = new_request(message, name, R5, None, head)
         request.capabilities = None if message.meta is None else message.meta.capabilities
         request.principal = head.principal
         request.client = self.visitor.client
-        return Call(request, self, accepts.sse, accepts.sse_first)
+        return new_call(request, self, accepts.sse, accepts.sse_first)
 
     def reply(self, request: Request, answer: Answer) -> bytes:
         return whole(request, answer)

@@ -15,6 +15,9 @@ cdef class Request:
     cdef public Session session
     cdef public Head head
 
+@cython.locals(request=Request)
+cpdef Request new_request(Message message, str name, Revision revision, Session session, Head head)
+
 cdef class Notification:
     cdef public object client
     cdef public str method

@@ -46,23 +46,19 @@ class Request:
         "principal", "revision", "session",
     )  # fmt: skip
 
-    def __init__(self, message: Message, name: str, revision: Revision, session: Session | None, head: Head) -> None:
-        # Not `message`: compiled, the attribute has a type and the parameter none.
-        self._message = message
-        assert self._message.id is not None
-        assert self._message.method is not None
-        self.id = self._message.id
-        self.method = self._message.method
-        self.name = name
-        self.arguments = self._message.arguments
-        self.meta: Meta | None = self._message.meta
-        self.revision = revision
-        self.session = session
-        self.head = head
-        self.principal: Principal | None = None
-        self.capabilities: dict[str, Any] | None = None
-        self.answers: dict[str, Any] | None = None
-        self.client: Client | None = None
+    _message: Message
+    answers: dict[str, Any] | None
+    arguments: bytes
+    capabilities: dict[str, Any] | None
+    client: Client | None
+    head: Head
+    id: bytes
+    meta: Meta | None
+    method: str
+    name: str
+    principal: Principal | None
+    revision: Revision
+    session: Session | None
 
     @property
     def params(self) -> bytes:
@@ -72,6 +68,27 @@ class Request:
     def cursor(self) -> str | None:
         """Where a list goes on; None at its beginning."""
         return self._message.cursor
+
+
+def new_request(message: Message, name: str, revision: Revision, session: Session | None, head: Head) -> Request:
+    """A `Request`. No constructor: compiled, this costs a fifth of one."""
+    assert message.id is not None
+    assert message.method is not None
+    request = Request.__new__(Request)
+    request._message = message
+    request.id = message.id
+    request.method = message.method
+    request.name = name
+    request.arguments = message.arguments
+    request.meta = message.meta
+    request.revision = revision
+    request.session = session
+    request.head = head
+    request.principal = None
+    request.capabilities = None
+    request.answers = None
+    request.client = None
+    return request
 
 
 class Notification:

@@ -1,10 +1,12 @@
 from fastsse cimport _framing, jsonrpc
 from fastsse._framing cimport Head, Message
 from fastsse.decision cimport Era
-from fastsse.handler cimport Request, Result
+from fastsse.handler cimport Request, Result, new_request
 from fastsse.session cimport Session
 
 from fastsse.revisions cimport Revision
+
+cdef str TOOLS_CALL
 
 cdef class Handshake(Era):
     cdef public object config, catalog

@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from fastsse import _framing, errors, jsonrpc
-from fastsse._framing import Message
+from fastsse._framing import TOOLS_CALL, Message
 from fastsse.config import Config
 from fastsse.decision import Call, Era
-from fastsse.handler import Answer, Catalog, Request, Result
+from fastsse.handler import Answer, Catalog, Request, Result, new_request
 from fastsse.questions import Question
 from fastsse.revisions import HANDSHAKE, NEWEST_HANDSHAKE, Revision
 from fastsse.session import LEVELS, Session
@@ -92,7 +92,7 @@ class Handshake(Era):
         if message.wrong is not None:
             raise message.wrong
         name = message.name
-        if method == "tools/call":  # the hot path, and its handler knows best
+        if method is TOOLS_CALL:  # the hot path, and its handler knows best
             if name is None:
                 raise errors.InvalidParams("params.name is required")
         elif method in NAMED:
@@ -113,7 +113,7 @@ class Handshake(Era):
             if not self.catalog.serves(method):
                 raise errors.MethodNotFound(method)
             name = ""
-        request = Request(message, name, revision, session, head)
+        request = new_request(message, name, revision, session, head)
         request.principal = head.principal
         if session is not None:
             request.capabilities = session.capabilities

@@ -2,7 +2,7 @@ cimport cython
 
 from fastsse cimport _framing, jsonrpc
 from fastsse._framing cimport Head, Message
-from fastsse.decision cimport Call
+from fastsse.decision cimport Call, new_call
 from fastsse.handshake cimport Handshake
 from fastsse.session cimport Session
 from fastsse.shards cimport Table

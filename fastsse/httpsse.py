@@ -11,7 +11,7 @@ from __future__ import annotations
 from fastsse import _framing, errors, jsonrpc
 from fastsse._framing import Head, Message
 from fastsse.config import Config
-from fastsse.decision import TEXT, Call, Decision, Listen, Reply
+from fastsse.decision import TEXT, Decision, Listen, Reply, new_call
 from fastsse.handshake import Handshake, full_table, refuse_twice, unread
 from fastsse.session import Session
 from fastsse.shards import Table
@@ -121,7 +121,7 @@ class HttpSse:
                 found = rules.request(message, session, session.revision, head)
             if not isinstance(found, bytes):
                 session.accept(now)
-                return Call(found, rules, True, stream=stream, accepted=ACCEPTED)
+                return new_call(found, rules, True, stream=stream, accepted=ACCEPTED)
         except errors.McpError as error:
             session.accept(now)
             stream.send(_framing.event(rules.error(id, error), MESSAGE), REPLY)

@@ -23,6 +23,6 @@ cdef class Table:
     cdef public object fresh, detached
     cdef public list free
 
-    @cython.locals(place=cython.longlong, shard=cython.longlong, slot=cython.longlong, slots=list, session=Session)
+    @cython.locals(place=cython.longlong, number=cython.longlong, slot=cython.longlong, shard=Shard, session=Session)
     cpdef Session find(self, bytes id, object principal)
     cpdef Shard join(self, object member)

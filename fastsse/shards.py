@@ -128,14 +128,14 @@ class Table:
     def find(self, id: bytes, principal: Principal | None) -> Session | None:
         """The live session with this id, if it belongs to who asks: to others it does not exist."""
         place = _framing.place(id)
-        shard = place >> SLOT_BITS
-        if place < 0 or shard >= len(self.shards):
+        number = place >> SLOT_BITS
+        if place < 0 or number >= len(self.shards):
             return None
-        slots = self.shards[shard].slots
+        shard = self.shards[number]
         slot = place & SLOT_MASK
-        if slot >= len(slots):
+        if slot >= len(shard.slots):
             return None
-        session = slots[slot]
+        session = shard.slots[slot]
         if session is None or not _framing.equal(session.id, id):
             return None
         if session.principal is not principal and not session.admits(principal):

@@ -2,12 +2,13 @@ from fastsse cimport _framing, jsonrpc
 cimport cython
 
 from fastsse._framing cimport Head, Message
-from fastsse.decision cimport Accepts, Call, Era
-from fastsse.handler cimport Request, Result
+from fastsse.decision cimport Accepts, Call, Era, new_call
+from fastsse.handler cimport Request, Result, new_request
 from fastsse.revisions cimport Revision
 from fastsse.jsonrpc cimport Meta
 
-cdef bytes TOOLS_CALL, COMPLETE_MORE
+cdef bytes CALLS, COMPLETE_MORE
+cdef str TOOLS_CALL
 
 cdef class Stateless(Era):
     cdef public object config, catalog, wall, check_room

@@ -16,11 +16,11 @@ from collections.abc import Callable
 from typing import Any
 
 from fastsse import _framing, errors, jsonrpc
-from fastsse._framing import Head, Message
+from fastsse._framing import TOOLS_CALL, Head, Message
 from fastsse.config import Config
-from fastsse.decision import ACCEPTED, Accepts, Call, Decision, Era, Listen, Reply, answer
+from fastsse.decision import ACCEPTED, Accepts, Call, Decision, Era, Listen, Reply, answer, new_call
 from fastsse.errors import McpError
-from fastsse.handler import Answer, Catalog, ParamHeader, Request, Result
+from fastsse.handler import Answer, Catalog, ParamHeader, Request, Result, new_request
 from fastsse.jsonrpc import ENVELOPE, UNSET, Meta
 from fastsse.questions import Question
 from fastsse.revisions import MODERN, R5
@@ -38,10 +38,10 @@ KINDS = {
     "promptsListChanged": "notifications/prompts/list_changed",
     "resourcesListChanged": "notifications/resources/list_changed",
 }
-TOOLS_CALL = b"tools/call"
 KEPT = 1000
 """Pages and tool names that are kept until what is offered changes."""
 COMPLETE = b'{"resultType":"complete"'
+CALLS = TOOLS_CALL.encode()
 COMPLETE_MORE = COMPLETE + b","
 SENTINEL = b"=?base64?"
 SENTINEL_END = b"?="
@@ -104,7 +104,7 @@ class Stateless(Era):
             raise errors.McpError(
                 errors.HEADER_MISMATCH, f"MCP-Protocol-Version is {said}, but params._meta says {stands}"
             )
-        if head.mcp_method != (TOOLS_CALL if method == "tools/call" else method.encode()):
+        if head.mcp_method != (CALLS if method is TOOLS_CALL else method.encode()):
             said = "absent" if head.mcp_method is None else head.mcp_method.decode("latin-1")[:80]
             raise errors.McpError(
                 errors.HEADER_MISMATCH, f"Mcp-Method is {said}, but the message's method is {method[:80]}"
@@ -124,7 +124,7 @@ class Stateless(Era):
         meta: Meta = message.meta
         assert method is not None
         name = message.name or ""
-        if method == "tools/call" and name in self._plain_tools():  # nearly every request
+        if method is TOOLS_CALL and name in self._plain_tools():  # nearly every request
             self._name_header(head, name)
             return self._call(head, message, name, accepts)
         field = NAMED.get(method)
@@ -140,7 +140,7 @@ class Stateless(Era):
             raise message.wrong
         if field is not None and not name:
             raise errors.InvalidParams(f"params.{field} is required")
-        if method == "tools/call":
+        if method is TOOLS_CALL:
             mirrored = self.catalog.param_headers(name)
             if mirrored:
                 self._param_headers(head, mirrored, message.arguments)
@@ -165,12 +165,12 @@ class Stateless(Era):
 
     def _call(self, head: Head, message: Message, name: str, accepts: Accepts) -> Call:
         meta: Meta = message.meta
-        request = Request(message, name, R5, None, head)
+        request = new_request(message, name, R5, None, head)
         request.capabilities = meta.capabilities
         request.principal = head.principal
         if message.request_state is not None or message.input_responses is not None:
             request.answers = self._answers(request, message)
-        return Call(request, self, accepts.sse, accepts.sse_first)
+        return new_call(request, self, accepts.sse, accepts.sse_first)
 
     def _name_header(self, head: Head, name: str) -> None:
         said = head.mcp_name
@@ -286,7 +286,7 @@ class Stateless(Era):
         hint = self.no_cache if request.answers is not None else None
         if isinstance(answer, Result):
             return _framing.result(request.id, self._complete(request.method, answer.body, answer.meta, hint))
-        if request.method == "tools/call":
+        if request.method is TOOLS_CALL:
             if answer == b"{}":
                 return _framing.result(request.id, COMPLETE + self.tail)
             return _framing.wrapped_result(request.id, COMPLETE_MORE, answer, self.tail)

@@ -1,6 +1,7 @@
 cimport cython
 
 cdef tuple _bounds
+cdef str TOOLS_CALL
 
 cdef class Histogram:
     cdef public list counts
@@ -17,6 +18,7 @@ cdef class Stats:
     cdef public double started_at, loop_lag
     cdef public long long requests, connections_opened, connections_open, sessions_opened, sessions_open, events
     cdef public list _calls
+    cdef public Calls _tools
     cdef public dict responses, methods, closed, streams_opened, streams_open, streams_lasted
     cdef public object refused, sessions_ended, sessions_lasted, dropped, coalesced
 

@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from typing import Final
 
+from fastsse._framing import TOOLS_CALL
 from fastsse.errors import CloseReason
 
 BOUNDS: Final = (
@@ -116,6 +117,7 @@ class Stats:
 
     __slots__ = (
         "_calls",
+        "_tools",
         "closed",
         "coalesced",
         "connections_open",
@@ -143,6 +145,7 @@ class Stats:
         self.responses = {route: [0] * 6 for route in ROUTES}
         self._calls = self.responses["/mcp"]  # nearly all of them
         self.methods = {method: Calls() for method in METHODS}
+        self._tools = self.methods[TOOLS_CALL]
         self.refused: defaultdict[str, int] = defaultdict(int)
         self.connections_opened = 0
         self.connections_open = 0
@@ -161,7 +164,7 @@ class Stats:
 
     def calls(self, method: str) -> Calls:
         """The row of a method; of "other" for one that is not in `METHODS`."""
-        return self.methods.get(method) or self.methods["other"]
+        return self._tools if method is TOOLS_CALL else self.methods.get(method) or self.methods["other"]
 
     def ruled(self, method: str, failed: bool) -> None:
         """Counts one request that the rules answered themselves."""

@@ -1,11 +1,13 @@
 from fastsse cimport _framing, jsonrpc
 from fastsse._framing cimport Head, Message
-from fastsse.decision cimport Accepts, Call, Reply
+from fastsse.decision cimport Accepts, Call, Reply, new_call
 from fastsse.handshake cimport Handshake
 from fastsse.session cimport Session
 from fastsse.shards cimport Table
 
 from fastsse.revisions cimport Revision
+
+cdef str TOOLS_CALL
 
 cdef class Streamable:
     cdef public object config

@@ -10,9 +10,9 @@ replaces the first) are design §1.
 from __future__ import annotations
 
 from fastsse import _framing, errors, jsonrpc
-from fastsse._framing import Head, Message
+from fastsse._framing import TOOLS_CALL, Head, Message
 from fastsse.config import Config
-from fastsse.decision import ACCEPTED, Accepts, Batch, Call, Decision, Listen, Reply, answer
+from fastsse.decision import ACCEPTED, Accepts, Batch, Call, Decision, Listen, Reply, answer, new_call
 from fastsse.handshake import Handshake, full_table, refuse_twice, unread
 from fastsse.revisions import HANDSHAKE, REVISIONS, WITHOUT_HEADER, Revision
 from fastsse.session import Session
@@ -72,7 +72,7 @@ class Streamable:
         """One message. Raises RequestRefused; errors of the message itself are replies."""
         method = message.method
         rules = self.rules
-        if method == "initialize":
+        if method is not TOOLS_CALL and method == "initialize":
             return self._initialize(head, message, accepts, now)
         session = self.session(head)
         revision = self.revision(head, session)
@@ -100,7 +100,7 @@ class Streamable:
             return answer(rules.error(id, error), accepts, rules.status(error), failed=True)
         if isinstance(found, bytes):
             return answer(_framing.result(id, found), accepts)
-        return Call(found, rules, accepts.sse, accepts.sse_first)
+        return new_call(found, rules, accepts.sse, accepts.sse_first)
 
     def _initialize(self, head: Head, message: Message, accepts: Accepts, now: float) -> Decision:
         """Opens a session (an id that is dead, or still lives, does not matter); the version header is ignored here."""
@@ -123,7 +123,7 @@ class Streamable:
             reply = answer(_framing.result(id, found), accepts)
             reply.extra += named
             return reply
-        call = Call(found, rules, accepts.sse, accepts.sse_first)
+        call = new_call(found, rules, accepts.sse, accepts.sse_first)
         call.extra = named
         return call
 
@@ -169,7 +169,7 @@ class Streamable:
             if isinstance(found, bytes):
                 replies.append(_framing.result(id, found))
             else:
-                calls.append(Call(found, self.rules, False))
+                calls.append(new_call(found, self.rules, False))
                 taken.add(id)
         if session is not None:
             session.accept(now)

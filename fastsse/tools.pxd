@@ -6,6 +6,7 @@ from fastsse.offer cimport Offer
 
 cdef object _json
 cdef bytes _HEAD, _TAIL
+cdef str TOOLS_CALL
 
 cdef class Calls:
     cdef public dict answers

@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from fastsse import _framing, content, given, jsonrpc, schema
+from fastsse._framing import TOOLS_CALL
 from fastsse.content import Block, Json, ToolResult
 from fastsse.errors import AskError, ConfigError, McpError, ToolError
 from fastsse.handler import Answer, Request, Result, Work
@@ -55,7 +56,7 @@ class Calls:
         self.other = other
 
     def handle(self, request: Request) -> Answer | Work:
-        if request.method == "tools/call":
+        if request.method is TOOLS_CALL:
             answer = self.answers.get(request.name)
             if answer is not None:
                 return answer(request)
@@ -151,7 +152,7 @@ class Tool(Offer):
 
     def encode(self, value: Any, request: Request) -> Answer:
         if type(value) is str and self._check is None:  # most results
-            return _framing.join([_HEAD, _json(value), _TAIL])
+            return _framing.between(_HEAD, _json(value), _TAIL)
         if self._check is None or isinstance(value, ToolResult):
             return self._encode_untyped(value, request.revision)
         text = _json(value)

@@ -10,7 +10,7 @@ import pytest
 
 from fastsse._framing import Message
 from fastsse.app import App
-from fastsse.handler import ASYNC, Request, Result, Work
+from fastsse.handler import ASYNC, Request, Result, Work, new_request
 from fastsse.revisions import R5, REVISIONS, Revision
 
 EVERY = tuple(REVISIONS.values())
@@ -22,7 +22,7 @@ def make(method: str, name: str = "", arguments: object = None, revision: Revisi
     raw = b"" if arguments is None else json.dumps(arguments).encode()
     whole = json.dumps(params).encode() if params else None
     message = Message.of(b"1", method, whole, arguments=raw, cursor=params.get("cursor"))
-    return Request(message, name, revision, None, cast("Any", None))
+    return new_request(message, name, revision, None, cast("Any", None))
 
 
 class Speaker:

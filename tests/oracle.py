@@ -53,6 +53,10 @@ def join(frames: list[bytes]) -> bytes:
     return b"".join(frames)
 
 
+def between(head: bytes, body: bytes, tail: bytes) -> bytes:
+    return head + body + tail
+
+
 _CHUNK = re.compile(
     rb"([0-9A-Fa-f]{1,16})(?:;[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:=(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
     rb'|"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"))?)*'

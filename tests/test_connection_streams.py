@@ -511,7 +511,7 @@ def test_a_call_behind_answers_that_nobody_takes_is_no_longer_than_others() -> N
     stage = Stage()
     with World(stage.app, stall_timeout=10.0, sse_after=15.0) as world:
         client = slow(world.connect())
-        pages = http("GET", "/docs") * 9
+        pages = http("GET", "/health") * 9
         client.send(pages + http("POST", "/mcp", call("wait"), accept=BOTH), "GET " * 9 + "POST")
         assert client.transport.full
         world.loop.advance(5.0)

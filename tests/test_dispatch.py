@@ -21,7 +21,7 @@ from fastsse import jsonrpc
 from fastsse._framing import Message
 from fastsse.config import Config
 from fastsse.context import Context
-from fastsse.decision import ACCEPTED, Call
+from fastsse.decision import ACCEPTED, Call, new_call
 from fastsse.dispatch import CANCELLED, FAST_CALLS, Dispatch
 from fastsse.errors import (
     INTERNAL_ERROR,
@@ -34,7 +34,7 @@ from fastsse.errors import (
     ResourceNotFound,
     ToolError,
 )
-from fastsse.handler import ASYNC, LOOP, THREAD, Answer, Plan, Request, Result, Work
+from fastsse.handler import ASYNC, LOOP, THREAD, Answer, Plan, Request, Result, Work, new_request
 from fastsse.handshake import Handshake
 from fastsse.revisions import R1, R2, R4, R5, Revision
 from fastsse.session import Clocks, Session
@@ -102,9 +102,11 @@ class Desk:
         self, revision: Revision = R4, *, method: str = "tools/call", sse: bool = True, token: bytes | None = None
     ) -> Call:
         message = Message.of(b"%d" % next(self.ids), method, meta=jsonrpc.Meta(token))
-        request = Request(message, "name", revision, self.session, request_head())
+        request = new_request(message, "name", revision, self.session, request_head())
         accepted = None if self.pair is None else ACCEPTED
-        return Call(request, self.modern if revision.modern else self.legacy, sse, stream=self.pair, accepted=accepted)
+        return new_call(
+            request, self.modern if revision.modern else self.legacy, sse, stream=self.pair, accepted=accepted
+        )
 
     def run(self, call: Call | None = None, line: Line | None = None) -> Any:
         """The response if it is there at once, else None."""

@@ -48,6 +48,7 @@ ARGUMENTS: dict[str, st.SearchStrategy[tuple[Any, ...]]] = {
     "comment": st.tuples(texts) | st.tuples(labels),
     "chunk": st.tuples(frames),
     "join": st.tuples(frames),
+    "between": st.tuples(texts, texts, texts),
     "result": st.tuples(texts, texts),
     "error": st.tuples(optional, texts),
     "notification": st.tuples(texts, optional) | st.tuples(texts),

@@ -38,7 +38,7 @@ BESIDE = {
     "entries": {"errors", "tokens"},
     "principal": {"_framing"},
     "sources": {"config", "entries", "errors"},
-    "stats": {"errors"},
+    "stats": {"_framing", "errors"},
     "tokens": {"_framing", "principal"},
     # floor 2
     "handler": {"session"},

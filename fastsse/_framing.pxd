@@ -3,6 +3,7 @@ cpdef bytes numbered(bytes prefix, long long number, bytes event)
 cpdef bytes comment(bytes text=*)
 cpdef bytes chunk(list frames)
 cpdef bytes join(list frames)
+cpdef double seconds(object clock) except? -1
 cpdef bytes between(bytes head, bytes body, bytes tail)
 cpdef bytes result(bytes id, bytes value)
 cpdef bytes wrapped_result(bytes id, bytes opening, bytes value, bytes closing)

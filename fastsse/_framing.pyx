@@ -9,9 +9,12 @@ Serves WHATWG HTML §9.2 (event streams), RFC 9112 §7.1 (chunks), JSON-RPC 2.0 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.time cimport monotonic
 from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy, strlen
+
+import time
 
 LAST_CHUNK = b"0\r\n\r\n"
 
@@ -238,6 +241,14 @@ cpdef bytes chunk(list frames):
     to = put_frames(to, frames)
     put_text(to, "\r\n")
     return whole
+
+
+cdef object MONOTONIC = time.monotonic
+
+
+cpdef double seconds(object clock) except? -1:
+    """What the clock shows; time.monotonic is read without being called."""
+    return monotonic() if clock is MONOTONIC else clock()
 
 
 cpdef bytes between(bytes head, bytes body, bytes tail):

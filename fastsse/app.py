@@ -123,12 +123,12 @@ class App:
         """Offers `function` as a tool. Raises ConfigError when it cannot be one or its name is taken."""
         tool = Tool(function, **options)
         self._add(self._tools, tool, "tools")
-        self._calls.answers[tool.key] = tool.answer
+        self._calls.tools[tool.key] = tool
 
     def remove_tool(self, name: str) -> None:
         """Takes a tool away; running calls end normally. Raises KeyError for an unknown name."""
         del self._tools[name]
-        del self._calls.answers[name]
+        del self._calls.tools[name]
         self._changed("tools")
 
     def resource(self, uri: str, /, **options: Unpack[ResourceOptions]) -> Callable[[F], F]:

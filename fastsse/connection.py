@@ -314,7 +314,7 @@ class Connection(Outlet):
             self._hold()
             self._weigh()
         else:
-            self._advance(self.home.clock())
+            self._advance(_framing.seconds(self.home.clock))
 
     def _hold(self) -> None:
         """Reads no more for now: what has arrived has to be served, or its answers taken, first."""

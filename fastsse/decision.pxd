@@ -16,7 +16,6 @@ cdef class Era:
 
     cpdef bytes reply(self, Request request, object answer)
 
-@cython.freelist(16)
 cdef class Call:
     cdef public Request request
     cdef public Era era

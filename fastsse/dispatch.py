@@ -79,7 +79,7 @@ class Dispatch:
             answer = self.handle(request)
             if type(answer) is bytes:
                 body = call.era.reply(request, answer)
-                ended = self.now()
+                ended = _framing.seconds(self.now)
                 self.stats.calls(request.method).seconds.observe(ended - now)
                 return body
             if not isinstance(answer, Work):
@@ -249,7 +249,7 @@ class Dispatch:
         """The encoded response, counted."""
         body = call.era.reply(call.request, answer)
         calls = self.stats.calls(call.request.method)
-        ended = self.now()
+        ended = _framing.seconds(self.now)
         calls.seconds.observe(ended - started)
         if isinstance(answer, Result) and answer.failed:
             calls.tool_errors += 1

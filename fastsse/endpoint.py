@@ -346,7 +346,7 @@ class Endpoint:
                 self._accepts[accept] = reads
             self._accept = accept
             self._reads = reads
-        if not body.startswith(b"{") and body.lstrip()[:1] == b"[":
+        if (not body or body[0] != 0x7B) and body.lstrip()[:1] == b"[":
             if _modern(head.protocol_version):
                 raise errors.RequestRefused(400, "array", "Invalid request: one message per POST", want="a JSON object")
             decision = self.streamable.post_array(head, body, now)

@@ -5,7 +5,6 @@ from fastsse._framing cimport Head, Message
 from fastsse.session cimport Session
 from fastsse.revisions cimport Revision
 
-@cython.freelist(16)
 cdef class Request:
     cdef public Message _message
     cdef public bytes id, arguments

@@ -43,11 +43,11 @@ class Options(TypedDict, total=False):
 
 class Offer:
     """One thing that requests run. `key`: what they name it by; `what`: how logs and errors name it; `sequence`: its
-    place in lists; `answer(request)`: its encoded answer, or the work that leads to one."""
+    place in lists."""
 
     __slots__ = (
-        "_call", "answer", "description", "icons", "key", "meta", "plan", "requires", "sequence", "signature", "title",
-        "what",
+        "_at_once", "_call", "description", "icons", "key", "meta", "plan", "requires", "sequence", "signature",
+        "title", "what",
     )  # fmt: skip
 
     _call: Callable[..., Any]
@@ -85,8 +85,7 @@ class Offer:
             raise ConfigError(f"{what}: limit must be at least 1, got {limit!r}")
         self.plan = Plan(kind, what, self.encode, self.failed, timeout, limit)
         bounded = timeout is not None or limit is not None
-        at_once = kind == LOOP and self.signature.context is None and not bounded
-        self.answer: Callable[[Request], Answer | Work] = self._now if at_once else self._later
+        self._at_once = kind == LOOP and self.signature.context is None and not bounded
 
     def _read(self, request: Request) -> Any:
         """What `_call` is to be called with. Raises ToolError or McpError."""
@@ -103,6 +102,10 @@ class Offer:
     def entry(self, revision: Revision) -> dict[str, Any]:
         """Its entry in a list, as `revision` knows it."""
         raise NotImplementedError
+
+    def answer(self, request: Request) -> Answer | Work:
+        """Its encoded answer, or the work that leads to one."""
+        return self._now(request) if self._at_once else self._later(request)
 
     def _now(self, request: Request) -> Answer | Work:
         value: Any = None

@@ -8,11 +8,13 @@ cdef object _json
 cdef bytes _HEAD, _TAIL
 cdef str TOOLS_CALL
 
+cdef class Tool(Offer)
+
 cdef class Calls:
-    cdef public dict answers
+    cdef public dict tools
     cdef public object other
 
-    @cython.locals(answer=object)
+    @cython.locals(tool=Tool)
     cpdef handle(self, Request request)
 
 cdef class Tool(Offer):
@@ -20,5 +22,5 @@ cdef class Tool(Offer):
     cdef public bytes _close, _open
     cdef public bint _wrapped
 
-    cpdef _now(self, Request request)
+    cpdef _read(self, Request request)
     cpdef encode(self, object value, Request request)

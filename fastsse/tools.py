@@ -49,17 +49,17 @@ class ToolOptions(Options, total=False):
 class Calls:
     """Answers `tools/call`, which is nearly every request; leaves everything else to `other`."""
 
-    __slots__ = ("answers", "other")
+    __slots__ = ("other", "tools")
 
     def __init__(self, other: Callable[[Request], Answer | Work]) -> None:
-        self.answers: dict[str, Callable[[Request], Answer | Work]] = {}
+        self.tools: dict[str, Tool] = {}
         self.other = other
 
     def handle(self, request: Request) -> Answer | Work:
         if request.method is TOOLS_CALL:
-            answer = self.answers.get(request.name)
-            if answer is not None:
-                return answer(request)
+            tool = self.tools.get(request.name)
+            if tool is not None:
+                return tool.answer(request)
         return self.other(request)
 
 

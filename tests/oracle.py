@@ -5,6 +5,7 @@ the partner of the differential tests and the baseline of the benchmarks. The pa
 import hmac
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import h11
@@ -51,6 +52,10 @@ def chunk(frames: list[bytes]) -> bytes:
 
 def join(frames: list[bytes]) -> bytes:
     return b"".join(frames)
+
+
+def seconds(clock: Callable[[], float]) -> float:
+    return clock()
 
 
 def between(head: bytes, body: bytes, tail: bytes) -> bytes:

@@ -4,6 +4,7 @@ cpdef bytes comment(bytes text=*)
 cpdef bytes chunk(list frames)
 cpdef bytes join(list frames)
 cpdef double seconds(object clock) except? -1
+cpdef object called(object function, tuple arguments, dict named)
 cpdef bytes between(bytes head, bytes body, bytes tail)
 cpdef bytes result(bytes id, bytes value)
 cpdef bytes wrapped_result(bytes id, bytes opening, bytes value, bytes closing)

@@ -9,6 +9,7 @@ Serves WHATWG HTML §9.2 (event streams), RFC 9112 §7.1 (chunks), JSON-RPC 2.0 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.object cimport PyObject_Call
 from cpython.time cimport monotonic
 from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.stdint cimport uint32_t, uint64_t
@@ -249,6 +250,13 @@ cdef object MONOTONIC = time.monotonic
 cpdef double seconds(object clock) except? -1:
     """What the clock shows; time.monotonic is read without being called."""
     return monotonic() if clock is MONOTONIC else clock()
+
+
+cpdef object called(object function, tuple arguments, dict named):
+    """`function(*arguments, **named)`, for functions that leave `named` as it is: nothing is copied."""
+    if arguments is None or named is None:
+        raise TypeError("called() takes a tuple and a dict, not None")
+    return PyObject_Call(function, arguments, named)
 
 
 cpdef bytes between(bytes head, bytes body, bytes tail):

@@ -1,6 +1,10 @@
+cimport cython
+
 from fastsse cimport _framing, jsonrpc
 from fastsse.decision cimport Call
 from fastsse.handler cimport Request
+
+cdef double LOWEST
 
 cdef class Context:
     cdef public Request request
@@ -9,3 +13,6 @@ cdef class Context:
     cdef public bytes _body
     cdef public double _started, _progress, _progressed_at
     cdef public bint _ended, _cancelled
+
+@cython.locals(context=Context)
+cpdef Context new_context(Call call, object line, object host, double started)

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from fastsse.principal import Principal
 
 
+LOWEST = float("-inf")
+
+
 class InputRequired(BaseException):
     """Ends a round at 2026-07-28: these questions are open. Not an Exception, so that handlers do not swallow it."""
 
@@ -77,21 +80,20 @@ class Context:
         "_progressed_at", "_started", "_stop", "_task", "request",
     )  # fmt: skip
 
-    def __init__(self, request: Request, call: Call, line: Line | None, host: Host, started: float) -> None:
-        self.request = request
-        self._call = call
-        self._line = line
-        self._host = host
-        self._started = started
-        self._task: asyncio.Task[None] | None = None
-        self._stop: Callable[[], object] | None = None  # what ends the work, instead of cancelling its task
-        self._body: bytes | None = None  # the answer of a task that has ended before anybody knew of it
-        self._ended = False
-        self._cancelled = False
-        self._progress = float("-inf")
-        self._progressed_at = 0.0
-        self._budget: Budget | None = None  # which counts the arguments
-        self._answered: dict[str, Any] | None = None
+    request: Request
+    _answered: dict[str, Any] | None
+    _body: bytes | None  # the answer of a task that has ended before anybody knew of it
+    _budget: Budget | None  # which counts the arguments
+    _call: Call
+    _cancelled: bool
+    _ended: bool
+    _host: Host
+    _line: Line | None
+    _progress: float
+    _progressed_at: float
+    _started: float
+    _stop: Callable[[], object] | None  # what ends the work, instead of cancelling its task
+    _task: asyncio.Task[None] | None
 
     # --- who asks
 
@@ -333,3 +335,23 @@ class Context:
     def cancel(self, reason: str) -> None:
         """Ends the call without an answer; called when the client cancels, or is gone where that means cancelling."""
         self._host.cancel(self, reason)
+
+
+def new_context(call: Call, line: Line | None, host: Host, started: float) -> Context:
+    """The `Context` of a call. No constructor: compiled, this costs a fifth of one."""
+    context = Context.__new__(Context)
+    context.request = call.request
+    context._call = call
+    context._line = line
+    context._host = host
+    context._started = started
+    context._task = None
+    context._stop = None
+    context._body = None
+    context._ended = False
+    context._cancelled = False
+    context._progress = LOWEST
+    context._progressed_at = 0.0
+    context._budget = None
+    context._answered = None
+    return context

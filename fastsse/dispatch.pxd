@@ -2,7 +2,7 @@ cimport cython
 
 from fastsse cimport _framing
 from fastsse.decision cimport Call
-from fastsse.context cimport Context
+from fastsse.context cimport Context, new_context
 from fastsse.handler cimport Plan, Request, Result, Work
 from fastsse.session cimport Session
 from fastsse.stats cimport Calls, Stats
@@ -17,12 +17,14 @@ cdef class Dispatch:
     cdef public double ask_timeout, progress_gap
     cdef public int retry_ms, late
     cdef public set running
-    cdef public dict _limits, _fast
+    cdef public dict _tasks, _limits, _fast
 
     @cython.locals(ended=double, request=Request)
     cpdef run(self, Call call, object line, double now)
     @cython.locals(context=Context, plan=Plan, done=bytes)
     cpdef _start(self, Call call, Work work, object line, double now)
+    @cython.locals(options=dict)
+    cpdef _spawn(self, Context context, object work, str label)
     @cython.locals(call=Call, session=Session)
     cpdef _note(self, Context context)
     @cython.locals(plan=Plan)

@@ -20,7 +20,7 @@ from typing import Any
 
 from fastsse import _framing, errors
 from fastsse.config import Config
-from fastsse.context import Context, InputRequired, Line
+from fastsse.context import Context, InputRequired, Line, new_context
 from fastsse.decision import Call
 from fastsse.handler import ASYNC, LOOP, THREAD, Answer, Handler, Plan, Result, Work
 from fastsse.running import ENDINGS, run
@@ -35,6 +35,11 @@ CANCELLED = -32800
 
 PAGE = 4096
 """Bytes of arguments up to which a call costs more than they do."""
+
+KEPT = 1000
+"""Names of tasks that are kept."""
+
+EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 
 _Task = asyncio.Task
 
@@ -67,6 +72,7 @@ class Dispatch:
         self.progress_gap = config.progress_gap
         self.running: set[Context] = set()
         self.late = 0  # responses on /sse that wait for `progress_gap`
+        self._tasks: dict[str, dict[str, Any]] = {}  # what tasks are made with, by their names
         self._limits: dict[Plan, asyncio.Semaphore] = {}
         self._fast: dict[Plan, int] = {}
 
@@ -91,7 +97,7 @@ class Dispatch:
         return self._start(call, answer, line, now)
 
     def _start(self, call: Call, work: Work, line: Line | None, now: float) -> bytes | None:
-        context = Context(call.request, call, line, self, now)
+        context = new_context(call, line, self, now)
         plan = work.plan
         if plan.kind == LOOP and plan.timeout is None and plan.limit is None:
             body: bytes | None = None
@@ -145,15 +151,13 @@ class Dispatch:
             if budget.used > budget.limit:
                 budget.exceeded()
 
-    if sys.version_info >= (3, 12):
-
-        def _spawn(self, context: Context, work: Coroutine[Any, Any, None], label: str) -> None:
-            context._task = _Task(work, loop=self.loop, name=label, eager_start=True)
-
-    else:
-
-        def _spawn(self, context: Context, work: Coroutine[Any, Any, None], label: str) -> None:
-            context._task = _Task(work, loop=self.loop, name=label)
+    def _spawn(self, context: Context, work: Coroutine[Any, Any, None], label: str) -> None:
+        options = self._tasks.get(label)
+        if options is None:
+            options = {"loop": self.loop, "name": label, **EAGER}
+            if len(self._tasks) < KEPT:
+                self._tasks[label] = options
+        context._task = _framing.called(_Task, (work,), options)
 
     # --- running: what `running.run` asks for and tells
 

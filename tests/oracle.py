@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import h11
 
@@ -56,6 +57,10 @@ def join(frames: list[bytes]) -> bytes:
 
 def seconds(clock: Callable[[], float]) -> float:
     return clock()
+
+
+def called(function: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    return function(*arguments, **named)
 
 
 def between(head: bytes, body: bytes, tail: bytes) -> bytes:

@@ -49,6 +49,7 @@ ARGUMENTS: dict[str, st.SearchStrategy[tuple[Any, ...]]] = {
     "chunk": st.tuples(frames),
     "join": st.tuples(frames),
     "between": st.tuples(texts, texts, texts),
+    "called": st.tuples(st.just(dict), st.just(()), st.dictionaries(st.text(), st.integers())),
     "seconds": st.tuples(st.floats(allow_nan=False).map(lambda shown: lambda: shown)),
     "result": st.tuples(texts, texts),
     "error": st.tuples(optional, texts),

@@ -14,9 +14,9 @@ from fastsse.streamable cimport Streamable
 
 # Since 3.12 a look-up of a module's global has no short cut.
 cdef int MCP, MESSAGE
-cdef bytes PATH
+cdef bytes PATH, MESSAGE_PATH
 cdef bytes MODERN_NAME
-cdef str TOOLS_CALL
+cdef str NAME, TOOLS_CALL
 
 cdef class Endpoint:
     cdef public object config, auth, catalog, gauges, admission, gate, proxies, visitor
@@ -43,5 +43,6 @@ cdef class Endpoint:
     cpdef _message(self, Head head, bytes body, object peer, double now)
     cpdef bytes extra(self, Head head)
     cpdef str route(self, Head head)
+    cpdef _where(self, bytes path)
 
 cpdef bint _modern(bytes version)

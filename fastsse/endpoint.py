@@ -60,7 +60,8 @@ OPEN = (HEALTH, READY, DOCS, METADATA)
 PRIVATE = (SESSIONS, METRICS)
 """What is there for administrators, once people have to say who they are."""
 (MODERN_NAME,) = (name.encode() for name in MODERN)
-PATH = b"/mcp"
+PATH, MESSAGE_PATH = b"/mcp", b"/message"
+NAME = NAMES[MESSAGE]
 ALLOWED = {MCP: b"GET, HEAD, POST, DELETE, OPTIONS", MESSAGE: b"POST, OPTIONS"}
 READING = b"GET, HEAD, OPTIONS"
 FORWARDING = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip", b"via")
@@ -140,7 +141,7 @@ class Endpoint:
         self.guard.check_host(head.host)
         if head.origin is not None:
             self.guard.cors(head.origin, head.host)
-        route = MCP if head.path == PATH else self._routes.get(head.path)
+        route = self._where(head.path)
         method = head.method
         if method == b"OPTIONS":
             return self._preflight(head)
@@ -335,7 +336,7 @@ class Endpoint:
             self._check_depth(body)
         if self.visitor is not None:
             self.visitor.client = self.client(head, peer)
-        if head.path != PATH and self._routes[head.path] == MESSAGE:
+        if head.path != PATH and self._where(head.path) == MESSAGE:
             return self._message(head, body, peer, now)
         accept = head.accept
         reads = self._reads
@@ -409,7 +410,13 @@ class Endpoint:
 
     def route(self, head: Head | None) -> str:
         """The route that a request is counted for."""
-        return "other" if head is None else self._names.get(head.path, "other")
+        if head is None:
+            return "other"
+        return NAME if head.path == MESSAGE_PATH else self._names.get(head.path, "other")
+
+    def _where(self, path: bytes) -> int | None:
+        """The route of a path. Nearly all requests are for two of them: those need no look-up."""
+        return MCP if path == PATH else MESSAGE if path == MESSAGE_PATH else self._routes.get(path)
 
     def extra(self, head: Head) -> bytes:
         """The CORS lines of any answer to this request; b"" when there is no Origin or it may not come."""

@@ -6,6 +6,9 @@ from fastsse.decision cimport Call, new_call
 from fastsse.handshake cimport Handshake
 from fastsse.session cimport Session
 from fastsse.shards cimport Table
+from fastsse.stream cimport EventStream
+
+cdef str TOOLS_CALL
 
 cdef class HttpSse:
     cdef public object config
@@ -15,4 +18,5 @@ cdef class HttpSse:
 
     @cython.locals(query=bytes, session=Session)
     cpdef Session find(self, Head head)
+    @cython.locals(stream=EventStream)
     cpdef post(self, Head head, Session session, Message message, double now)

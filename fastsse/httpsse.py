@@ -9,7 +9,7 @@ which is its secret. Spec: 2024-11-05 basic/transports; the two guides; design Â
 from __future__ import annotations
 
 from fastsse import _framing, errors, jsonrpc
-from fastsse._framing import Head, Message
+from fastsse._framing import TOOLS_CALL, Head, Message
 from fastsse.config import Config
 from fastsse.decision import TEXT, Decision, Listen, Reply, new_call
 from fastsse.handshake import Handshake, full_table, refuse_twice, unread
@@ -108,10 +108,10 @@ class HttpSse:
             return ACCEPTED
         stream = session.stream
         assert stream is not None
-        if stream.full:
+        if stream.full():
             raise unread(self.config)
         try:
-            if message.method == "initialize":
+            if message.method is not TOOLS_CALL and message.method == "initialize":
                 revision, capabilities = rules.proposed(message)
                 rules.settle(session, revision, capabilities)
                 found = rules.initialize(message, session, head)

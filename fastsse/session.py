@@ -231,9 +231,9 @@ class Session:
     @property
     def full(self) -> bool:
         """Replies that nobody reads fill a ring: no further work is taken."""
-        if self.stream is not None and self.stream.full:
+        if self.stream is not None and self.stream.full():
             return True
-        return self.streams is not None and any(stream.full for stream in self.streams.values())
+        return self.streams is not None and any(stream.full() for stream in self.streams.values())
 
     @property
     def weight(self) -> int:

@@ -25,6 +25,8 @@ cdef class EventStream:
     cdef public WriteBuffer buffer
     cdef public bint ended
 
+    cpdef bint full(self)
+    cpdef _settle(self)
     cpdef send(self, bytes frame, int kind=*, object key=*)
     cpdef prime(self, int retry_ms)
     @cython.locals(budget=Budget, limits=RingLimits)

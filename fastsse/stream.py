@@ -88,7 +88,6 @@ class EventStream:
         self.buffer: WriteBuffer | None = None
         self.ended = False
 
-    @property
     def full(self) -> bool:
         """Unread replies have filled the ring; what was read since the last event gives way first."""
         if self.limits is None or self.ring_bytes <= self.limits.bytes:
@@ -112,7 +111,7 @@ class EventStream:
         """Sends one event (a frame without `id:`): numbers it, keeps it, and pushes it to the reader."""
         buffer = self.buffer
         if self.limits is not None:
-            if buffer is None and kind != REPLY and self.full:
+            if buffer is None and kind != REPLY and self.full():
                 self.limits.budget.stats.dropped[CLASS_NAMES[kind]] += 1
                 return
             self._settle()
@@ -121,7 +120,7 @@ class EventStream:
             self._keep(frame, kind)
         if buffer is not None:
             buffer.push(frame, kind, key)
-            if not buffer.refuses:
+            if not buffer.refuses():
                 self.pushed = self.seq
 
     def prime(self, retry_ms: int) -> None:
@@ -155,7 +154,7 @@ class EventStream:
         if seq > self.delivered:
             if kind == REPLY:
                 return False
-            if self.buffer is None or self.buffer.refuses:  # otherwise it waits there, or is about to
+            if self.buffer is None or self.buffer.refuses():  # otherwise it waits there, or is about to
                 self._miss(kind)
         self._evict(ring, frame)
         return True
@@ -225,7 +224,7 @@ class EventStream:
         for seq, frame, kind in self.ring or ():
             if seq > after:
                 buffer.push(frame, kind)
-                if not buffer.refuses:
+                if not buffer.refuses():
                     self.pushed = seq
 
     def detach(self, buffer: WriteBuffer, now: float) -> None:

@@ -15,6 +15,7 @@ cdef class WriteBuffer:
     cdef public bint paused, overflowed
     cdef public int logs, lost
 
+    cpdef bint refuses(self)
     @cython.locals(budget=Budget, size=Py_ssize_t)
     cpdef push(self, bytes frame, int kind=*, object key=*)
     cpdef bint _admit(self, bytes frame, int kind, object key)

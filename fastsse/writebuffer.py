@@ -69,7 +69,6 @@ class WriteBuffer:
         self.logs = 0
         self.lost = 0  # frames that came when it was full
 
-    @property
     def refuses(self) -> bool:
         """Nothing more is admitted: it is ending, or was too slow."""
         return self.ending is not None or self.overflowed

@@ -49,7 +49,7 @@ def test_a_stream_without_ids_keeps_nothing() -> None:
     plain.send(frame("a"), REPLY)
     assert reader.take() == [frame("a")]
     assert plain.ring is None
-    assert not plain.full
+    assert not plain.full()
 
 
 @pytest.mark.requirement("P-03")
@@ -132,7 +132,7 @@ def test_replies_that_nobody_has_read_are_never_evicted() -> None:
     open = stream(bytes=500, count=3, age=60.0)
     for number in range(10):
         open.send(frame(str(number), 80), REPLY)
-    assert open.full
+    assert open.full()
     open.send(frame("a notification of a stream that is full"))
     for now in (1000.0, 2000.0, 3000.0):
         open.sweep(now)
@@ -143,9 +143,9 @@ def test_a_reply_larger_than_the_ring_is_kept_until_it_has_left() -> None:
     open = stream(bytes=500)
     reader = connect(open)
     open.send(frame("large", 10_000), REPLY)
-    assert (open.full, open.ring_bytes > 500) == (True, True)
+    assert (open.full(), open.ring_bytes > 500) == (True, True)
     assert data(reader) == ["large"]
-    assert (open.full, open.ring_bytes) == (False, 0)
+    assert (open.full(), open.ring_bytes) == (False, 0)
 
 
 def test_what_a_broken_connection_never_took_is_unread() -> None:
@@ -157,7 +157,7 @@ def test_what_a_broken_connection_never_took_is_unread() -> None:
     open.send(frame("b", 600), REPLY)
     open.detach(reader, 5.0)
     assert not open.read
-    assert open.full
+    assert open.full()
     assert data(connect(open, after=0)) == ["a", "b"]
 
 

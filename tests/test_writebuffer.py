@@ -36,7 +36,7 @@ def test_past_its_limit_it_refuses_and_says_so() -> None:
     waiting.push(b"x" * 10)
     waiting.push(b"y")
     assert waiting.overflowed
-    assert waiting.refuses
+    assert waiting.refuses()
     assert woken(waiting) == 2
     waiting.push(b"z")
     assert waiting.take() == [b"x" * 10]
@@ -98,7 +98,7 @@ def test_after_its_end_nothing_is_admitted() -> None:
     waiting.end(CloseReason.ANSWERED)
     waiting.end(CloseReason.SHUTDOWN)
     waiting.push(b"b")
-    assert waiting.refuses
+    assert waiting.refuses()
     assert waiting.ending is CloseReason.ANSWERED
     assert waiting.take() == [b"a"]
 

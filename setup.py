@@ -30,7 +30,7 @@ CHECKS = ("boundscheck", "wraparound", "initializedcheck", "nonecheck")
 FRAMING = {**DIRECTIVES, **dict.fromkeys(CHECKS, DEBUG), "cdivision": True}
 ROOMS = {**DIRECTIVES, **dict.fromkeys(CHECKS, True), "annotation_typing": False}
 
-# Twenty rooms are compiled for minutes: what -O3 and debug symbols add to that, no figure shows. Python's functions are
+# All rooms are compiled for minutes: what -O3 and debug symbols add to that, no figure shows. Python's functions are
 # called without a stub of each room between: 5 to 9 % of a call's user time.
 OPTIMISE = [] if sys.platform == "win32" else ["-O0", "-g"] if DEBUG else ["-O2", "-g0", "-fno-plt"]
 

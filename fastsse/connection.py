@@ -486,8 +486,8 @@ class Connection(Outlet):
         self.since = now
         self.deadline = now + home.sse_after if call.sse else NEVER
         body = home.dispatch.run(call, self, now)
-        if body is not None:
-            self._finish_call(call, body, now)
+        if body is not None and self.phase == CALLING:
+            self._finish_call(call, body, _framing.seconds(home.clock))  # it may have taken its time
 
     def _finish_call(self, call: Call, body: bytes, now: float) -> None:
         type = JSON

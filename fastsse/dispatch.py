@@ -131,7 +131,7 @@ class Dispatch:
         return None
 
     def _note(self, context: Context) -> None:
-        """The call goes on: now others have to know of it."""
+        """The call goes on: now others have to know of it. While a task begins, they do not."""
         self.running.add(context)
         session = context.request.session
         if session is not None:
@@ -183,7 +183,10 @@ class Dispatch:
         if context._cancelled:
             body = b""
         elif isinstance(error, InputRequired):
-            body = self._asking(context, error)
+            try:
+                body = self._asking(context, error)
+            except Exception as broken:  # there is no JSON for what it asks
+                body = self._error_body(context, work.plan, broken)
         elif isinstance(error, asyncio.CancelledError) and context._task is not None and context._task.cancelling():
             self._forget(context)
             raise error
@@ -262,8 +265,9 @@ class Dispatch:
     def _asking(self, context: Context, asked: InputRequired) -> bytes:
         """The response that ends a round with questions."""
         call = context._call
+        body = call.era.input_required(call.request, asked.questions, context._answered or {})
         self.stats.calls(call.request.method).seconds.observe(self.now() - context._started)
-        return call.era.input_required(call.request, asked.questions, context._answered or {})
+        return body
 
     def _forget(self, context: Context) -> None:
         context._ended = True

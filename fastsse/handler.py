@@ -164,7 +164,7 @@ class Plan:
 
 class Work:
     """Something that must be run to get the answer: `plan` says how; what to run is `call(context)`, or
-    `call(arguments, context)` where there are arguments."""
+    `call(arguments, context)` if `arguments` is not None."""
 
     __slots__ = ("arguments", "call", "plan")
 

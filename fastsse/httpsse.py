@@ -121,7 +121,7 @@ class HttpSse:
                 found = rules.request(message, session, session.revision, head)
             if not isinstance(found, bytes):
                 session.accept(now)
-                return new_call(found, rules, True, stream=stream, accepted=ACCEPTED)
+                return new_call(found, rules, True, False, stream, ACCEPTED)  # by name it would be a Python call
         except errors.McpError as error:
             session.accept(now)
             stream.send(_framing.event(rules.error(id, error), MESSAGE), REPLY)

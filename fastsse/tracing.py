@@ -79,8 +79,9 @@ class Tracing(Dispatch):
         return super()._failed(call, error, started)
 
     def _asking(self, context: Context, asked: InputRequired) -> bytes:
+        body = super()._asking(context, asked)
         self._end(context._call)
-        return super()._asking(context, asked)
+        return body
 
     def _forget(self, context: Context) -> None:
         super()._forget(context)

@@ -20,7 +20,7 @@ from fakes import head as request_head
 from fastsse import jsonrpc
 from fastsse._framing import Message
 from fastsse.config import Config
-from fastsse.context import Context
+from fastsse.context import Context, InputRequired
 from fastsse.decision import ACCEPTED, Call, new_call
 from fastsse.dispatch import CANCELLED, FAST_CALLS, Dispatch
 from fastsse.errors import (
@@ -36,6 +36,7 @@ from fastsse.errors import (
 )
 from fastsse.handler import ASYNC, LOOP, THREAD, Answer, Plan, Request, Result, Work, new_request
 from fastsse.handshake import Handshake
+from fastsse.questions import sample
 from fastsse.revisions import R1, R2, R4, R5, Revision
 from fastsse.session import Clocks, Session
 from fastsse.shards import Table
@@ -574,10 +575,22 @@ def test_nobody_hears_of_a_call_that_was_cancelled_whatever_it_does(how: str) ->
     assert desk.counted() == {"cancelled": 1}
 
 
-def test_what_has_ended_cannot_be_cancelled() -> None:
+def test_a_question_that_has_no_json_is_an_error() -> None:
+    async def run(context: Context) -> Any:
+        raise InputRequired({"q": sample("hi", 10, metadata={"x": object()})})
+
     desk = Desk()
-    desk.does = lambda request: work(ASYNC, later(1))
+    assert desk.outcome(work(ASYNC, run), R5)["error"] == {"code": -32603, "message": "Internal error"}
+    assert desk.counted() == {"error": 1}
+
+
+def test_what_has_ended_cannot_be_cancelled() -> None:
+    desk, gate = Desk(), asyncio.Event()
+    desk.does = lambda request: work(ASYNC, later(1, gate))
     desk.run()
+    desk.loop.run()
+    with desk.loop.running():
+        gate.set()
     desk.loop.run()
     with desk.loop.running():
         desk.line.waits[0].cancel("too late")

@@ -999,7 +999,8 @@ cdef class Message:
 
     `id`, `arguments`, `input_responses`, `result` and `error` are JSON texts, `arguments` is b"" when absent or null. `name`, `uri`,
     `cursor`, `request_state` and the rest of what is in `params` are as far as the house reads them; `wrong` is the error to answer with
-    when they cannot be read. `meta`: `params._meta`, from `scan_call` still as JSON text.
+    when they cannot be read. `meta`: `params._meta`, from `scan_call` still as JSON text. The method `tools/call` is always TOOLS_CALL
+    itself: the hot path asks for that object, not for its letters.
     """
 
     def __init__(self):

@@ -441,6 +441,24 @@ def test_a_kept_connection_is_closed_when_nothing_comes() -> None:
         assert world.server.stats.closed[CloseReason.IDLE] == 1
 
 
+def test_a_connection_is_idle_from_its_answer_on_however_long_that_took() -> None:
+    stage = Stage()
+    with World(stage.app, keep_alive=75.0) as world:
+
+        def long() -> str:
+            world.clock.now += 100.0
+            return "done"
+
+        stage.app.add_tool(long, inline=True)
+        client = world.connect()
+        client.send(http("POST", "/mcp", call("long")), "POST")
+        assert client.answers[0].status == 200
+        world.loop.advance(70.0)
+        assert not client.closed
+        world.loop.advance(6.0)
+        assert client.closed
+
+
 def test_the_next_head_on_a_kept_connection_has_its_own_clock() -> None:
     with World(Stage().app, keep_alive=75.0, head_timeout=10.0) as world:
         client = world.connect()

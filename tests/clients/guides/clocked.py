@@ -72,13 +72,15 @@ def broadcast(event: str, text: str) -> str:
 
 async def main() -> None:
     told = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
+    loop = asyncio.get_running_loop()
+    loop.slow_callback_duration = 60  # a test of what the server says on stderr, not of how busy the machine is
+    loop.add_signal_handler(signal.SIGTERM, told.set)
     async with server:
         print(f"http://localhost:{server.url.rpartition(':')[2]}")
         sys.stdout.flush()
         await told.wait()
 
 
-loop = asyncio.new_event_loop if os.environ.get("FASTSSE_LOOP") == "asyncio" else uvloop.new_event_loop
-with asyncio.Runner(loop_factory=loop) as runner:
+factory = asyncio.new_event_loop if os.environ.get("FASTSSE_LOOP") == "asyncio" else uvloop.new_event_loop
+with asyncio.Runner(loop_factory=factory) as runner:
     runner.run(main())

@@ -31,13 +31,14 @@ cdef class Head:
     cdef public object principal
     cdef bint _maybe_repeated
     cdef bytes _data
-    cdef Py_ssize_t _start, _end
+    cdef Py_ssize_t _begin, _start, _end, _length_at, _length_size
     cdef list _fields
 
     cpdef list all(self, bytes name)
     cpdef bytes get(self, bytes name)
 
 cpdef Head scan(bytes data, Py_ssize_t start=*)
+cpdef Head again(Head last, bytes data, Py_ssize_t start=*)
 
 cdef class Message:
     cdef readonly bytes id, arguments, input_responses, result, error

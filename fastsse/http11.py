@@ -15,7 +15,7 @@ from typing import Final
 import h11
 
 from fastsse import _framing
-from fastsse._framing import Head, scan
+from fastsse._framing import Head, again, scan
 from fastsse.errors import RequestRefused
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
@@ -29,6 +29,8 @@ _DIGITS = re.compile(rb"[0-9]{1,18}")
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::[0-9]*)?")
 _ABSOLUTE = re.compile(rb"(https?)://([^/?]+)(?:[/?].*)?", re.IGNORECASE)
 _FRAMING: Final = (b"content-length", b"transfer-encoding")
+KEPT = 4096
+"""Bytes up to which a head is kept with what arrived beside it, to know it again: most clients repeat theirs."""
 _DEFAULT_PORT: Final = {b"http": b":80", b"https": b":443"}
 # RFC 9112 §7.1, extensions without the optional blanks of §7.1.1, which only mislead; 16 digits cannot pass 64 bits.
 _QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
@@ -52,6 +54,7 @@ class Requests:
         "_data",
         "_ended",
         "_head",
+        "_last",
         "_max_body",
         "_max_head",
         "_missing",
@@ -67,6 +70,7 @@ class Requests:
         self._at = 0
         self._checked = 0  # bytes of the unfinished head that need not be looked at again
         self._head: Head | None = None
+        self._last: Head | None = None  # the one before, while the bytes that it keeps are few
         self._body: bytes | None = None
         self._parts: list[bytes] | None = None  # a body of declared length on its way
         self._missing = 0
@@ -104,9 +108,16 @@ class Requests:
         if at == len(data):
             return None
         # What grew piece by piece (a bytearray) is scanned once its head is complete: no byte is scanned over and over.
-        head = scan(data, at) if self._plain and isinstance(data, bytes) else None
+        head = None
+        if self._plain and isinstance(data, bytes):
+            last = self._last
+            if last is not None:
+                head = again(last, data, at)
+            if head is None:
+                head = scan(data, at)
         if head is not None and head.size <= self._max_head:
             self._at = at + head.size
+            self._last = head if len(data) <= KEPT else None
         else:
             head = self._careful_head()
         self._head = head

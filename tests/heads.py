@@ -14,7 +14,7 @@ from random import Random
 import h11
 
 import oracle
-from fastsse._framing import Head, scan
+from fastsse._framing import Head, again, scan
 from fastsse.errors import RequestRefused
 from fastsse.http11 import Requests
 
@@ -323,7 +323,21 @@ def verify_scan(data: bytes, start: int = 0) -> Head | None:
     assert seen(taken) == seen(head)
     (first, *_) = _as_h11_reads(data[start : start + head.size])
     assert first[:4] == (head.method, head.target, head.minor, head.fields)
+    assert verify_again(head, data, start) is not None
     return head
+
+
+def verify_again(last: Head, data: bytes, start: int = 0) -> Head | None:
+    """AssertionError unless `again` declines or finds what `scan` and its twin do."""
+    found = again(last, data, start)
+    if found is not None:
+        assert seen(found) == seen(oracle.again(last, data, start))  # type: ignore[arg-type]
+        scanned = scan(data, start)
+        assert scanned is not None
+        assert (found.size, seen(found)) == (scanned.size, seen(scanned))
+        for name, _ in found.fields:
+            assert found.all(name) == scanned.all(name)
+    return found
 
 
 Request = tuple[Seen, bytes]
@@ -356,8 +370,8 @@ def verify_requests(data: bytes, cuts: list[int], max_head: int = 4096, max_body
     outcome = read(data, True, (), max_head, max_body)
     for plain in (True, False):
         for pieces in ((), sorted(cuts), range(1, len(data))):
-            again = read(data, plain, pieces, max_head, max_body)
-            assert again == outcome, (plain, pieces)
+            other = read(data, plain, pieces, max_head, max_body)
+            assert other == outcome, (plain, pieces)
     taken, _ = outcome
     for (head, content), theirs in zip(taken, islice(_as_h11_reads(data), len(taken)), strict=True):
         method, target, minor, fields, keep_alive, their_content = theirs

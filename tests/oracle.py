@@ -174,8 +174,7 @@ def result_event(id: bytes, result: bytes, name: bytes, event_id: bytes = b"") -
 
 
 def place(session_id: bytes) -> int:
-    digits = re.fullmatch(rb"([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", session_id)
-    return int(digits[1], 16) if digits else -1
+    return int(session_id[:8], 16) if re.match(rb"[0-9a-f]{8}", session_id) else -1
 
 
 def equal(a: bytes, b: bytes) -> bool:
@@ -281,6 +280,16 @@ def scan(data: bytes, start: int = 0) -> Head | None:
         repeated=len(set(names)) < len(names),
         fields=fields,
     )
+
+
+def again(last: Head, data: bytes, start: int = 0) -> Head | None:
+    head = scan(data, start)
+    return head if head is not None and _but_length(head) == _but_length(last) else None
+
+
+def _but_length(head: Head) -> list[object]:
+    fields = [(name, value) for name, value in head.fields if name != b"content-length"]
+    return [len(head.fields), fields, head.method, head.target, head.minor]
 
 
 # --- messages

@@ -91,12 +91,66 @@ def test_scan_agrees_on_arbitrary_bytes(data: bytes, start: int) -> None:
 
 def test_every_byte_at_every_place_of_a_head() -> None:
     data = b"POST /m?a HTTP/1.1\r\nHost: [::1]:3002\r\nX-A: \tb c\r\nContent-Length: 12\r\nAccept: text/plain\r\n\r\n"
-    assert scan(data) is not None
+    last = scan(data)
+    assert last is not None
     for at in range(len(data)):
         for byte in range(256):
             changed = data[:at] + bytes([byte]) + data[at + 1 :]
             head, twin = scan(changed), oracle.scan(changed)
             assert (head and heads.seen(head)) == (twin and heads.seen(twin)), changed
+            heads.verify_again(last, changed)
+
+
+LENGTHS = [b"1", b"12", b"012", b"999999999999", b"0", b"12 ", b"12\t "]
+NO_LENGTHS = [b"", b" ", b"-1", b"1 2", b"1,1", b"1\r\nContent-Length: 1", b"1\r\n", b"0000000000001", b"1" * 18, b"x"]
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("before", LENGTHS)
+def test_a_head_with_another_length_is_the_same_again(before: bytes, length: bytes) -> None:
+    head = b"POST /mcp HTTP/1.1\r\nHost: a\r\nContent-Length: %b\r\nX-A: b\r\n\r\n"
+    last = scan(b"{}" + head % before + b"{}", 2)
+    assert last is not None
+    found = heads.verify_again(last, head % length + b"{}")
+    assert (found is not None) == (before.strip(b"0123456789") == length.strip(b"0123456789"))
+    assert found is None or found.content_length == int(length)
+
+
+@pytest.mark.parametrize("length", NO_LENGTHS)
+def test_what_is_no_length_is_declined_again(length: bytes) -> None:
+    head = b"POST /mcp HTTP/1.1\r\nHost: a\r\nContent-Length: %b\r\nX-A: b\r\n\r\n"
+    last = scan(head % b"12")
+    assert last is not None
+    assert heads.verify_again(last, head % length) is None
+
+
+@pytest.mark.parametrize("data", heads.REAL)
+def test_a_head_that_is_not_whole_is_declined_again(data: bytes) -> None:
+    last = scan(data)
+    if last is None:
+        return
+    assert all(heads.verify_again(last, data[:end]) is None for end in range(last.size))
+    assert heads.verify_again(last, b"x" + data) is None
+    assert heads.verify_again(last, b"x" + data, 1) is not None
+    for start in (-1, len(data), len(data) + 1):
+        assert heads.verify_again(last, data, start) is None
+    by_h11 = Head.of(last.method, last.target, last.minor, last.fields, last.keep_alive, last.content_length, False)
+    assert heads.verify_again(by_h11, data) is None
+
+
+@given(randoms)
+def test_a_head_after_any_other_is_read_as_if_alone(rng: Random) -> None:
+    data = heads.anything(rng)
+    last = scan(data)
+    if last is None:
+        return
+    other = bytearray(data)
+    for _ in range(rng.randrange(3)):
+        other[rng.randrange(len(other))] = (
+            rng.choice(b"0123456789 \r\n:aA") if rng.random() < 0.8 else rng.randrange(256)
+        )
+    heads.verify_again(last, bytes(other))
+    heads.verify_again(last, heads.anything(rng))
 
 
 @pytest.mark.parametrize("size", range(40))

@@ -8,7 +8,7 @@ from fastsse.session cimport Session
 from fastsse.stats cimport Calls, Stats
 
 # Constants of the room: since 3.12 a look-up of a module's global has no short cut.
-cdef int ASYNC, LOOP, THREAD, PAGE
+cdef int LOOP, THREAD, PAGE
 cdef object _Task
 
 cdef class Dispatch:
@@ -21,16 +21,14 @@ cdef class Dispatch:
 
     @cython.locals(ended=double, request=Request)
     cpdef run(self, Call call, object line, double now)
-    @cython.locals(context=Context, plan=Plan, done=bytes)
+    @cython.locals(context=Context, plan=Plan, body=bytes, done=bytes)
     cpdef _start(self, Call call, Work work, object line, double now)
     @cython.locals(options=dict)
     cpdef _spawn(self, Context context, object work, str label)
     @cython.locals(call=Call, session=Session)
     cpdef _note(self, Context context)
-    @cython.locals(plan=Plan)
-    cpdef begin(self, Context context, Work work)
-    @cython.locals(call=Call, plan=Plan, body=bytes)
-    cpdef ended(self, Context context, Work work, object value)
+    @cython.locals(call=Call, body=bytes)
+    cpdef ended(self, Context context, Plan plan, object value)
     @cython.locals(ended=double)
     cpdef bytes _reply(self, Call call, object answer, double started)
     @cython.locals(session=Session)

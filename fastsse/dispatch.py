@@ -13,7 +13,7 @@ import asyncio
 import contextvars
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from threading import get_ident
 from typing import Any
@@ -22,7 +22,7 @@ from fastsse import _framing, errors
 from fastsse.config import Config
 from fastsse.context import Context, InputRequired, Line, new_context
 from fastsse.decision import Call
-from fastsse.handler import ASYNC, LOOP, THREAD, Answer, Handler, Plan, Result, Work
+from fastsse.handler import LOOP, THREAD, Answer, Handler, Plan, Result, Work
 from fastsse.running import ENDINGS, run
 from fastsse.stats import Stats
 from fastsse.stream import MESSAGE, EventStream
@@ -99,27 +99,28 @@ class Dispatch:
     def _start(self, call: Call, work: Work, line: Line | None, now: float) -> bytes | None:
         context = new_context(call, line, self, now)
         plan = work.plan
-        if plan.kind == LOOP and plan.timeout is None and plan.limit is None:
-            body: bytes | None = None
-            try:
+        value: Any = None
+        body: bytes | None = None
+        try:
+            if plan.limit is not None or plan.timeout is not None:
+                value = self._bounded(context, work)
+            elif plan.kind == THREAD:
+                value = self._called(context, work)
+            else:
                 value = work.run(context)
-                if hasattr(value, "__await__"):
-                    work = Work(plan, _given, value)
-                else:
+                if plan.kind == LOOP and not hasattr(value, "__await__"):
                     body = self._reply(call, plan.encode(value, call.request), now)
-            except InputRequired as asked:
-                body = self._asking(context, asked)
-            except ENDINGS as error:
-                body = self._error_body(context, plan, error)
-            if body is not None:
-                context._ended = True
-                if call.stream is None:
-                    return body
-                self.deliver(call, body)
-                return None
+        except ENDINGS as error:
+            body = self._error_body(context, plan, error)
+        if body is not None:
+            context._ended = True
+            if call.stream is None:
+                return body
+            self.deliver(call, body)
+            return None
         if line is not None:
             line.pending(context)
-        self._spawn(context, run(self, context, work), plan.label)
+        self._spawn(context, run(self, context, plan, value), plan.label)
         done = context._body
         if done is None:
             self._note(context)
@@ -159,39 +160,28 @@ class Dispatch:
                 self._tasks[label] = options
         context._task = _framing.called(_Task, (work,), options)
 
-    # --- running: what `running.run` asks for and tells
+    # --- running: what `running.run` tells
 
-    def begin(self, context: Context, work: Work) -> Awaitable[Any]:
-        plan = work.plan
-        if plan.limit is not None or plan.timeout is not None:
-            return self._bounded(context, work)
-        return work.run(context) if plan.kind == ASYNC else self._called(context, work)
-
-    def ended(self, context: Context, work: Work, value: Any) -> None:
+    def ended(self, context: Context, plan: Plan, value: Any) -> None:
         if context._cancelled:
             self._finish(context, b"")
             return
         call = context._call
         try:
-            body = self._reply(call, work.plan.encode(value, call.request), context._started)
+            body = self._reply(call, plan.encode(value, call.request), context._started)
         except ENDINGS as error:
-            self.failed(context, work, error)
+            self.failed(context, plan, error)
         else:
             self._finish(context, body)
 
-    def failed(self, context: Context, work: Work, error: BaseException) -> None:
+    def failed(self, context: Context, plan: Plan, error: BaseException) -> None:
         if context._cancelled:
             body = b""
-        elif isinstance(error, InputRequired):
-            try:
-                body = self._asking(context, error)
-            except Exception as broken:  # there is no JSON for what it asks
-                body = self._error_body(context, work.plan, broken)
         elif isinstance(error, asyncio.CancelledError) and context._task is not None and context._task.cancelling():
             self._forget(context)
             raise error
         else:
-            body = self._error_body(context, work.plan, error)
+            body = self._error_body(context, plan, error)
         self._finish(context, body)
 
     async def _bounded(self, context: Context, work: Work) -> Any:
@@ -359,6 +349,11 @@ class Dispatch:
 
     def _error_body(self, context: Context, plan: Plan, error: BaseException) -> bytes:
         call = context._call
+        if isinstance(error, InputRequired):
+            try:
+                return self._asking(context, error)
+            except Exception as broken:  # there is no JSON for what it asks
+                error = broken
         if not isinstance(error, Exception):
             error, cause = RuntimeError(f"it ended with {type(error).__name__}"), error
             error.__cause__ = cause
@@ -386,10 +381,6 @@ class Dispatch:
     def _crashed(self, call: Call, error: BaseException, started: float) -> bytes:
         log.error("%s %s failed", call.request.method, call.request.name, exc_info=error)
         return self._failed(call, errors.McpError(errors.INTERNAL_ERROR, "Internal error"), started)
-
-
-def _given(value: Any, context: Context) -> Any:
-    return value
 
 
 def _in_thread(variables: contextvars.Context, work: Work, context: Context) -> Any:

@@ -40,3 +40,6 @@ cdef class Work:
     cdef public object call, arguments
 
     cpdef run(self, object context)
+
+@cython.locals(work=Work)
+cpdef Work new_work(Plan plan, object call, object arguments)

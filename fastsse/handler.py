@@ -177,6 +177,15 @@ class Work:
         return self.call(context) if self.arguments is None else self.call(self.arguments, context)
 
 
+def new_work(plan: Plan, call: Callable[..., Any], arguments: object) -> Work:
+    """A `Work`. No constructor: compiled, this costs a fifth of one."""
+    work = Work.__new__(Work)
+    work.plan = plan
+    work.call = call
+    work.arguments = arguments
+    return work
+
+
 class Handler(Protocol):
     """What answers requests."""
 

@@ -1,4 +1,4 @@
-from fastsse.handler cimport Request, Work
+from fastsse.handler cimport Request, Work, new_work
 
 cdef class Offer:
     cdef public object _call, description, icons, meta, plan, requires, signature, title

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from fastsse import signature
 from fastsse.content import Json
 from fastsse.errors import INTERNAL_ERROR, ConfigError, McpError, ToolError
-from fastsse.handler import ASYNC, LOOP, THREAD, Answer, Plan, Request, Work
+from fastsse.handler import ASYNC, LOOP, THREAD, Answer, Plan, Request, Work, new_work
 
 if TYPE_CHECKING:
     from fastsse.revisions import Revision
@@ -126,7 +126,7 @@ class Offer:
             arguments = self._read(request)
         except Exception as error:
             return self._answer_to(error, request)
-        return Work(self.plan, self._call, arguments)
+        return new_work(self.plan, self._call, arguments)
 
     def _answer_to(self, error: Exception, request: Request) -> Answer:
         answer = self.failed(error, request)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from fastsse.context import Context, InputRequired
 
 if TYPE_CHECKING:
-    from fastsse.handler import Work
+    from fastsse.handler import Plan
 
 ENDINGS = (Exception, SystemExit, asyncio.CancelledError, InputRequired)
 """How work may fail. SystemExit too: what takes itself for a program must not end the server. CancelledError, without
@@ -23,23 +23,19 @@ being cancelled: it asked for the result of something that was."""
 class Runner(Protocol):
     """What `dispatch` is to the coroutine."""
 
-    def begin(self, context: Context, work: Work) -> Awaitable[Any]:
-        """What is to be awaited."""
-        ...
-
-    def ended(self, context: Context, work: Work, value: Any) -> None:
+    def ended(self, context: Context, plan: Plan, value: Any) -> None:
         """The work has come to this value."""
         ...
 
-    def failed(self, context: Context, work: Work, error: BaseException) -> None:
+    def failed(self, context: Context, plan: Plan, error: BaseException) -> None:
         """The work has failed, in one of ENDINGS. Raises the error again when the loop is being closed."""
         ...
 
 
-async def run(runner: Runner, context: Context, work: Work) -> None:
+async def run(runner: Runner, context: Context, plan: Plan, work: Awaitable[Any]) -> None:
     try:
-        value = await runner.begin(context, work)
+        value = await work
     except ENDINGS as error:
-        runner.failed(context, work, error)
+        runner.failed(context, plan, error)
     else:
-        runner.ended(context, work, value)
+        runner.ended(context, plan, value)

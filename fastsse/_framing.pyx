@@ -703,8 +703,8 @@ cdef class Head:
 
     Names are lower case, values have no surrounding blanks, and a known field that is absent is None. `path` and `query` are the target
     cut at the first "?", after the authority if it has one; nothing is percent-decoded. `content_length` is 0 without a body and -1 for
-    a chunked one. `size` counts the bytes of the head with its empty line; 0 if h11 read it. `principal` says who sent it: authentication
-    notes that here, and nothing else ever changes.
+    a chunked one. `size` counts the bytes of the head with its empty line. `principal` says who sent it: authentication notes that here,
+    and nothing else ever changes.
     """
 
     def __init__(self):
@@ -719,6 +719,7 @@ cdef class Head:
         bint keep_alive,
         long long content_length,
         bint expect_continue,
+        Py_ssize_t size=0,
     ):
         """A head from its parts; `fields` holds (lower-case name, stripped value) in order."""
         cdef Head head = Head.__new__(Head)
@@ -728,6 +729,7 @@ cdef class Head:
         head.keep_alive = keep_alive
         head.content_length = content_length
         head.expect_continue = expect_continue
+        head.size = size
         head._fields = fields
         head.host = head.get(b"host")
         head.origin = head.get(b"origin")
@@ -787,6 +789,11 @@ cdef class Head:
         """The value of the field with this lower-case name, its lines joined with ", "; None if absent."""
         cdef list values = self.all(name)
         return b", ".join(values) if values else None
+
+
+# Bytes that arrived with a head and stay as long as it does; a head among more is copied.
+cdef enum:
+    LITTER = 4096
 
 
 cpdef Head scan(bytes data, Py_ssize_t start=0):
@@ -949,10 +956,15 @@ cpdef Head scan(bytes data, Py_ssize_t start=0):
     # the empty line
     if head.host is None or end - at < 2 or at[0] != c"\r" or at[1] != c"\n":
         return None
-    head._data = data
-    head._begin = start
-    head._end = (at - first) - 2
     head.size = (at - first) + 2 - start
+    head._end = (at - first) - 2
+    if whole - head.size <= LITTER:
+        head._data = data
+        head._begin = start
+    else:
+        head._data = cut(first + start, at + 2)
+        head._start -= start
+        head._end -= start
     head.content_length = length if length > 0 else 0
     head.keep_alive = connection != 2 if head.minor else connection == 1
     return head
@@ -960,9 +972,9 @@ cpdef Head scan(bytes data, Py_ssize_t start=0):
 
 cpdef Head again(Head last, bytes data, Py_ssize_t start=0):
     """`scan(data, start)` of a head that differs from `last`, which `scan` has read, in its Content-Length at most; None for every other
-    head. Clients send the same head with every call, and to compare it costs a fraction of reading it.
+    head, and without `last`. Clients send the same head with every call, and to compare it costs a fraction of reading it.
     """
-    if last._data is None or start < 0 or start >= len(data):
+    if last is None or last._data is None or start < 0 or start >= len(data) or len(data) - last.size > LITTER:
         return None
     cdef const unsigned char* old = <const unsigned char*>PyBytes_AS_STRING(last._data) + last._begin
     cdef const unsigned char* new = <const unsigned char*>PyBytes_AS_STRING(data) + start

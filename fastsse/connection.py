@@ -361,7 +361,11 @@ class Connection(Outlet):
             except Exception:
                 log.exception("a request failed")
                 self.persistence = LAST
-                self._refuse(RequestRefused(500, "internal", "Internal error", code=INTERNAL_ERROR))
+                if self.phase == STREAMING:  # no place for an answer
+                    self.ending = CloseReason.FAILED
+                    self._finish()
+                else:
+                    self._refuse(RequestRefused(500, "internal", "Internal error", code=INTERNAL_ERROR))
             if len(self.out) >= JOINED and self.transport is not None:
                 out, self.out = self.out, b""
                 self.transport.write(out)
@@ -542,6 +546,8 @@ class Connection(Outlet):
         self.era = era
         self.opened = now
         stats.responded(home.endpoint.route(head), 200)
+        if self.requests.held() > PAGE:
+            self._weigh()
         self.phase = STREAMING
         self.stream = stream
         buffer = self.buffer = WriteBuffer(self, home.config.buffer_max, home.budget)
@@ -576,8 +582,7 @@ class Connection(Outlet):
 
     def pending(self, context: Context) -> None:
         self.call = context
-        head = self.head
-        if head is not None and not 0 <= head.content_length <= PAGE:
+        if self.requests.held() > PAGE:
             self._weigh()
 
     def begin_stream(self, stream: EventStream, extra: bytes) -> None:
@@ -615,6 +620,8 @@ class Connection(Outlet):
         self.phase = CALLING
         self.since = now
         self.deadline = NEVER
+        if self.requests.held() > PAGE:
+            self._weigh()
         self.asking = self.home.authenticator.begin(asked, self)
 
     def authenticated(self, asked: Authenticate, principal: Principal | None, refused: RequestRefused | None) -> None:
@@ -776,7 +783,7 @@ class Connection(Outlet):
 
     def _weigh(self) -> None:
         """Tells the budget what is held: of requests that are not answered, and of answers that are not taken."""
-        held = self.requests.held
+        held = self.requests.held()
         if self.paused and self.transport is not None:
             held += self.transport.get_write_buffer_size()
         self._charge(held)
@@ -797,7 +804,7 @@ class Connection(Outlet):
         """The server keeps too many bytes, and most of them for this peer. A call that runs is finished: to close its
         connection would free nothing."""
         transport = self.transport
-        if self.paused:
+        if self.paused or (self.listen is not None and self.charged):
             self.close(CloseReason.OVERLOAD)
             if transport is not None:
                 transport.abort()

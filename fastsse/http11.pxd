@@ -17,7 +17,9 @@ cdef class Requests:
     @cython.locals(missing=Py_ssize_t)
     cpdef receive(self, bytes data)
     cpdef bint idle(self)
-    @cython.locals(at=Py_ssize_t, head=Head, last=Head)
+    @cython.locals(held=Py_ssize_t)
+    cpdef Py_ssize_t held(self) except -1
+    @cython.locals(at=Py_ssize_t, head=Head)
     cpdef Head head(self)
     @cython.locals(length=Py_ssize_t)
     cpdef bytes body(self)

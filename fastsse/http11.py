@@ -30,7 +30,7 @@ _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2
 _ABSOLUTE = re.compile(rb"(https?)://([^/?]+)(?:[/?].*)?", re.IGNORECASE)
 _FRAMING: Final = (b"content-length", b"transfer-encoding")
 KEPT = 4096
-"""Bytes up to which a head is kept with what arrived beside it, to know it again: most clients repeat theirs."""
+"""Bytes up to which a head is kept to know it again, as most clients repeat theirs; a larger one counts as held."""
 _DEFAULT_PORT: Final = {b"http": b":80", b"https": b":443"}
 # RFC 9112 §7.1, extensions without the optional blanks of §7.1.1, which only mislead; 16 digits cannot pass 64 bits.
 _QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
@@ -70,7 +70,7 @@ class Requests:
         self._at = 0
         self._checked = 0  # bytes of the unfinished head that need not be looked at again
         self._head: Head | None = None
-        self._last: Head | None = None  # the one before, while the bytes that it keeps are few
+        self._last: Head | None = None  # the one before, unless it is large
         self._body: bytes | None = None
         self._parts: list[bytes] | None = None  # a body of declared length on its way
         self._missing = 0
@@ -110,14 +110,10 @@ class Requests:
         # What grew piece by piece (a bytearray) is scanned once its head is complete: no byte is scanned over and over.
         head = None
         if self._plain and isinstance(data, bytes):
-            last = self._last
-            if last is not None:
-                head = again(last, data, at)
-            if head is None:
-                head = scan(data, at)
+            head = again(self._last, data, at) or scan(data, at)
         if head is not None and head.size <= self._max_head:
             self._at = at + head.size
-            self._last = head if len(data) <= KEPT else None
+            self._last = head if head.size <= KEPT else None
         else:
             head = self._careful_head()
         self._head = head
@@ -137,13 +133,18 @@ class Requests:
         if body is None and self._ended:
             raise RequestRefused(400, "incomplete", "The connection was closed in the middle of a request body")
         self._body = body
+        if body is not None:
+            self._parts = self._chunks = None
         return body
 
     def done(self) -> None:
         """The request was answered, the bytes behind it are next; RuntimeError if its body has not arrived whole."""
         if self._body is None and self._head is not None and self.body() is None:
             raise RuntimeError("the body was not read: what follows it cannot be told from a request")
-        self._head = self._body = self._parts = self._chunks = None
+        self._head = self._body = None
+        if self._at == len(self._data):
+            self._data = b""
+            self._at = 0
 
     def idle(self) -> bool:
         """Whether there is nothing at all to take a request from."""
@@ -166,10 +167,11 @@ class Requests:
             return max(0, held - min(head.content_length, self._max_body))
         return held
 
-    @property
     def held(self) -> int:
-        """Bytes kept of the current request, however much of it has arrived, and of those behind it."""
+        """Bytes kept of the current request, without a head of ordinary size, and of those behind it."""
         held = len(self._data) - self._at
+        if self._head is not None and self._head.size > KEPT:
+            held += self._head.size
         if self._body is not None:
             held += len(self._body)
         elif self._parts is not None and self._head is not None:
@@ -229,9 +231,8 @@ class Requests:
             if end <= len(data):
                 self._at = end
                 return _framing.part(data, at, end) if type(data) is bytes else bytes(data[at:end])
-            held = data[at:]
-            self._parts = [bytes(held)]
-            self._missing = length - len(held)
+            self._parts = [bytes(data[at:])]
+            self._missing = end - len(data)
             self._data = b""
             self._at = 0
         return None if self._missing else b"".join(self._parts)
@@ -356,7 +357,8 @@ def _unusual(raw: bytes) -> Head:
     except h11.RemoteProtocolError as error:
         raise RequestRefused(error.error_status_hint, "malformed", "The request head is malformed") from error
     assert isinstance(event, h11.Request)
-    return Head.of(event.method, event.target, int(version[2:]), list(event.headers), keep_alive, length, bool(expect))
+    fields, minor = list(event.headers), int(version[2:])
+    return Head.of(event.method, event.target, minor, fields, keep_alive, length, bool(expect), len(raw))
 
 
 def _members(values: dict[bytes, list[bytes]], name: bytes) -> list[bytes]:

@@ -282,9 +282,9 @@ def scan(data: bytes, start: int = 0) -> Head | None:
     )
 
 
-def again(last: Head, data: bytes, start: int = 0) -> Head | None:
+def again(last: Head | None, data: bytes, start: int = 0) -> Head | None:
     head = scan(data, start)
-    return head if head is not None and _but_length(head) == _but_length(last) else None
+    return head if head is not None and last is not None and _but_length(head) == _but_length(last) else None
 
 
 def _but_length(head: Head) -> list[object]:

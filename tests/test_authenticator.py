@@ -89,6 +89,19 @@ def test_a_request_waits_and_what_is_behind_it_too(piece: int) -> None:
         assert world.server.stats.requests == 3
 
 
+@pytest.mark.requirement("D-auth-hook", "D-process-bytes")
+def test_what_waits_for_the_application_is_counted() -> None:
+    porter = Porter(waits=True)
+    with World(stage(porter)) as world:
+        client = world.connect()
+        client.send(http("POST", "/mcp", echo("x" * 50_000), cookie="sid=ann"), "POST")
+        assert 50_000 <= world.server.budget.used <= 51_000
+        porter.gate.set()
+        client.run()
+        assert said(client.answers[0]) == "x" * 50_000
+        assert world.server.budget.used == 0
+
+
 @pytest.mark.requirement("A-01", "D-auth-hook")
 def test_whom_nobody_knows_is_refused_and_the_connection_goes_on() -> None:
     porter = Porter()

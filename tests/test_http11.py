@@ -5,6 +5,7 @@ Every case runs whole, byte by byte, with a request behind it, by the scanner an
 
 import gc
 from random import Random
+from sys import getrefcount
 from typing import Any
 
 import pytest
@@ -497,3 +498,50 @@ def test_any_requests_read_the_same_in_every_way(rng: Random) -> None:
 def test_any_bytes_lead_to_requests_or_a_refusal(data: bytes, front: bytes, cut: int) -> None:
     data = front + data
     heads.verify_requests(data, [min(cut, len(data))], max_head=100)
+
+
+@pytest.mark.parametrize("size", [100, 5_000, 200_000])
+@pytest.mark.parametrize("plain", [True, False])
+def test_nothing_is_kept_of_a_request_that_was_answered(plain: bool, size: int) -> None:
+    data = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%b" % (size, b"x" * size)
+    before = getrefcount(data)
+    requests = Requests(4096, 1 << 20, plain)
+    requests.receive(data)
+    assert requests.head() is not None
+    assert requests.body() is not None
+    requests.done()
+    few = size == 100 and plain  # its head is kept, with the little beside it, to know it again
+    assert getrefcount(data) == before + few
+
+
+def test_a_head_among_much_else_keeps_its_own_bytes_only() -> None:
+    head = b"GET /%d HTTP/1.1\r\nHost: a\r\nX-A: %d\r\n\r\n"
+    much = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\n%b" % (b"x" * 9000)
+    data = head % (1, 1) + much + head % (2, 2) + much
+    before = getrefcount(data)
+    requests = Requests(4096, 1 << 20, True)
+    requests.receive(data)
+    kept = []
+    while (found := requests.head()) is not None:
+        requests.body()
+        kept.append(found)
+        requests.done()
+    assert [found.get(b"x-a") for found in kept] == [b"1", None, b"2", None]
+    assert [found.fields[1:] for found in kept[::2]] == [[(b"x-a", b"1")], [(b"x-a", b"2")]]
+    del requests
+    assert getrefcount(data) == before
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_only_a_large_head_counts_as_held(plain: bool) -> None:
+    requests = Requests(20_000, 1000, plain)
+    small = b"GET / HTTP/1.1\r\nHost: a\r\nX-A: a\r\n\r\n"
+    large = b"GET / HTTP/1.1\r\nHost: a\r\nX-A: %b\r\n\r\n" % (b"a" * 10_000)
+    for data, counted in ((small, 0), (large, len(large)), (small, 0)):
+        requests.receive(data)
+        head = requests.head()
+        assert head is not None
+        assert head.size == len(data)
+        assert requests.held() == counted
+        requests.done()
+        assert requests.held() == 0

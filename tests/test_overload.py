@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from fakes import BUDGET, message
+from fakes import BUDGET, MODERN, enveloped, message
 from fastsse.config import KIB, Config
 from fastsse.errors import CloseReason
 from fastsse.overload import Overload
-from stage import Stage, call, said
+from stage import BOTH, Stage, call, said
 from wire import Answer, Client, World, http
 
 HELLO = message(
@@ -160,6 +160,83 @@ def test_large_arguments_of_a_running_call_are_counted_until_it_has_ended(how: s
         client.run()
         assert len(client.answers) == 1
         assert 0 <= used(world) - before < KIB
+
+
+@pytest.mark.parametrize("http_by", ["auto", "h11"])
+@pytest.mark.requirement("D-process-bytes")
+def test_a_large_head_is_counted_as_long_as_it_is_needed(http_by: str) -> None:
+    stage = Stage()
+    with World(stage.app, http=http_by) as world:
+        client = world.connect()
+        client.send(http("POST", "/mcp", call("wait", 1), x_cookie="c" * 20 * KIB), "POST")
+        assert 20 * KIB <= used(world) <= 21 * KIB
+        stage.gate.set()
+        client.run()
+        assert len(client.answers) == 1
+        assert used(world) == 0
+        client.get("/mcp", accept="text/event-stream", x_cookie="c" * 20 * KIB)
+        assert 20 * KIB <= used(world) <= 21 * KIB
+        client.reset()
+        assert used(world) == 0
+
+
+@pytest.mark.requirement("D-process-bytes")
+def test_what_a_stream_was_asked_for_with_is_counted_as_long_as_it_lives() -> None:
+    with World(Stage().app) as world:
+        client = world.connect()
+        wanted = {"notifications": {"toolsListChanged": True}, "padding": "p" * 50 * KIB}
+        fields = {"mcp_protocol_version": MODERN, "mcp_method": "subscriptions/listen", "accept": BOTH}
+        client.post(message("subscriptions/listen", enveloped(wanted)), **fields)
+        assert 50 * KIB <= used(world) <= 51 * KIB
+        client.reset()
+        assert used(world) == 0
+
+
+@pytest.mark.requirement("D-process-bytes")
+def test_what_comes_at_once_with_a_call_that_waits_is_counted() -> None:
+    stage = Stage()
+    with World(stage.app) as world:
+        client = world.connect()
+        behind = http("POST", "/mcp", call("echo", 2, text="x" * 50 * KIB))
+        client.send(http("POST", "/mcp", call("wait", 1)) + behind, "POST POST")
+        assert 50 * KIB <= used(world) <= 51 * KIB
+        stage.gate.set()
+        client.run()
+        assert len(client.answers) == 2
+        assert used(world) == 0
+
+
+@pytest.mark.requirement("D-process-bytes")
+def test_calls_that_stream_do_not_give_way() -> None:
+    stage = Stage()
+    with World(stage.app, max_bytes=256 * KIB) as world:
+        clients = [world.connect() for _ in range(20)]
+        for number, client in enumerate(clients):
+            body = call("talk", number, number, padding="p" * 30 * KIB)
+            client.send(http("POST", "/mcp", body, accept=BOTH), "POST")
+        open = [client for client in clients if client.answers and client.answers[0].status == 200]
+        assert 8 <= len(open) < 20
+        for _ in clients:
+            stage.steps.release()
+        for client in open:
+            client.run()
+            assert said(client.answers[0]) == "said"
+        assert world.server.stats.closed[CloseReason.OVERLOAD] == 0
+
+
+@pytest.mark.requirement("D-process-bytes")
+def test_streams_with_large_heads_give_way() -> None:
+    with World(Stage().app, max_bytes=256 * KIB) as world:
+        clients = [world.connect() for _ in range(20)]
+        plain = world.connect()
+        plain.get("/mcp", accept="text/event-stream")
+        for client in clients:
+            client.get("/mcp", accept="text/event-stream", x_cookie="c" * 30 * KIB)
+        world.loop.run()
+        assert used(world) <= 256 * KIB
+        assert world.server.stats.closed[CloseReason.OVERLOAD] > 0
+        assert sum(world.server.stats.streams_open.values()) >= 5
+        assert not plain.closed
 
 
 @pytest.mark.requirement("D-process-bytes")

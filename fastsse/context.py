@@ -38,6 +38,17 @@ class InputRequired(BaseException):
         self.questions = questions
 
 
+def asked_in(group: BaseExceptionGroup[BaseException]) -> InputRequired | None:
+    """All that was asked in one round by tasks of a TaskGroup; None if some of them failed otherwise."""
+    questions: dict[str, Question] = {}
+    for error in group.exceptions:
+        asked = asked_in(error) if isinstance(error, BaseExceptionGroup) else error
+        if not isinstance(asked, InputRequired):
+            return None
+        questions |= asked.questions
+    return InputRequired(questions)
+
+
 class Line(Protocol):
     """The connection of a call, as far as a context needs it."""
 

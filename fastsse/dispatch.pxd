@@ -3,12 +3,12 @@ cimport cython
 from fastsse cimport _framing
 from fastsse.decision cimport Call
 from fastsse.context cimport Context, new_context
-from fastsse.handler cimport Plan, Request, Result, Work
+from fastsse.handler cimport Plan, Request, Result, Work, new_work
 from fastsse.session cimport Session
 from fastsse.stats cimport Calls, Stats
 
 # Constants of the room: since 3.12 a look-up of a module's global has no short cut.
-cdef int LOOP, THREAD, PAGE
+cdef int ASYNC, LOOP, THREAD, PAGE
 cdef object _Task
 
 cdef class Dispatch:
@@ -19,7 +19,7 @@ cdef class Dispatch:
     cdef public set running
     cdef public dict _tasks, _limits, _fast
 
-    @cython.locals(ended=double, request=Request)
+    @cython.locals(request=Request)
     cpdef run(self, Call call, object line, double now)
     @cython.locals(context=Context, plan=Plan, body=bytes, done=bytes)
     cpdef _start(self, Call call, Work work, object line, double now)
@@ -27,9 +27,10 @@ cdef class Dispatch:
     cpdef _spawn(self, Context context, object work, str label)
     @cython.locals(call=Call, session=Session)
     cpdef _note(self, Context context)
-    @cython.locals(call=Call, body=bytes)
-    cpdef ended(self, Context context, Plan plan, object value)
-    @cython.locals(ended=double)
+    @cython.locals(plan=Plan)
+    cpdef begin(self, Context context, Work work)
+    @cython.locals(call=Call, plan=Plan, body=bytes)
+    cpdef ended(self, Context context, Work work, object value)
     cpdef bytes _reply(self, Call call, object answer, double started)
     @cython.locals(session=Session)
     cpdef _forget(self, Context context)

@@ -13,16 +13,16 @@ import asyncio
 import contextvars
 import logging
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Executor
 from threading import get_ident
 from typing import Any
 
 from fastsse import _framing, errors
 from fastsse.config import Config
-from fastsse.context import Context, InputRequired, Line, new_context
+from fastsse.context import Context, InputRequired, Line, asked_in, new_context
 from fastsse.decision import Call
-from fastsse.handler import LOOP, THREAD, Answer, Handler, Plan, Result, Work
+from fastsse.handler import ASYNC, LOOP, THREAD, Answer, Handler, Plan, Result, Work, new_work
 from fastsse.running import ENDINGS, run
 from fastsse.stats import Stats
 from fastsse.stream import MESSAGE, EventStream
@@ -85,8 +85,7 @@ class Dispatch:
             answer = self.handle(request)
             if type(answer) is bytes:
                 body = call.era.reply(request, answer)
-                ended = _framing.seconds(self.now)
-                self.stats.calls(request.method).seconds.observe(ended - now)
+                self.stats.calls(request.method).seconds.observe(_framing.seconds(self.now) - now)
                 return body
             if not isinstance(answer, Work):
                 return self._reply(call, answer, now)
@@ -99,28 +98,25 @@ class Dispatch:
     def _start(self, call: Call, work: Work, line: Line | None, now: float) -> bytes | None:
         context = new_context(call, line, self, now)
         plan = work.plan
-        value: Any = None
-        body: bytes | None = None
-        try:
-            if plan.limit is not None or plan.timeout is not None:
-                value = self._bounded(context, work)
-            elif plan.kind == THREAD:
-                value = self._called(context, work)
-            else:
+        if plan.kind == LOOP and plan.timeout is None and plan.limit is None:
+            body: bytes | None = None
+            try:
                 value = work.run(context)
-                if plan.kind == LOOP and not hasattr(value, "__await__"):
+                if hasattr(value, "__await__"):
+                    work = new_work(plan, _given, value)
+                else:
                     body = self._reply(call, plan.encode(value, call.request), now)
-        except ENDINGS as error:
-            body = self._error_body(context, plan, error)
-        if body is not None:
-            context._ended = True
-            if call.stream is None:
-                return body
-            self.deliver(call, body)
-            return None
+            except ENDINGS as error:
+                body = self._error_body(context, plan, error)
+            if body is not None:
+                context._ended = True
+                if call.stream is None:
+                    return body
+                self.deliver(call, body)
+                return None
         if line is not None:
             line.pending(context)
-        self._spawn(context, run(self, context, plan, value), plan.label)
+        self._spawn(context, run(self, context, work), plan.label)
         done = context._body
         if done is None:
             self._note(context)
@@ -133,6 +129,8 @@ class Dispatch:
 
     def _note(self, context: Context) -> None:
         """The call goes on: now others have to know of it. While a task begins, they do not."""
+        if context._cancelled:  # then its task could not be told
+            self._stop(context)
         self.running.add(context)
         session = context.request.session
         if session is not None:
@@ -160,29 +158,31 @@ class Dispatch:
                 self._tasks[label] = options
         context._task = _framing.called(_Task, (work,), options)
 
-    # --- running: what `running.run` tells
+    # --- running: what `running.run` asks for and tells
 
-    def ended(self, context: Context, plan: Plan, value: Any) -> None:
+    def begin(self, context: Context, work: Work) -> Awaitable[Any]:
+        plan = work.plan
+        if plan.limit is not None or plan.timeout is not None:
+            return self._bounded(context, work)
+        return work.run(context) if plan.kind == ASYNC else self._called(context, work)
+
+    def ended(self, context: Context, work: Work, value: Any) -> None:
         if context._cancelled:
             self._finish(context, b"")
             return
         call = context._call
         try:
-            body = self._reply(call, plan.encode(value, call.request), context._started)
+            body = self._reply(call, work.plan.encode(value, call.request), context._started)
         except ENDINGS as error:
-            self.failed(context, plan, error)
+            self.failed(context, work, error)
         else:
             self._finish(context, body)
 
-    def failed(self, context: Context, plan: Plan, error: BaseException) -> None:
-        if context._cancelled:
-            body = b""
-        elif isinstance(error, asyncio.CancelledError) and context._task is not None and context._task.cancelling():
-            self._forget(context)
-            raise error
-        else:
-            body = self._error_body(context, plan, error)
-        self._finish(context, body)
+    def failed(self, context: Context, work: Work, error: BaseException) -> None:
+        cancelled, task = context._cancelled, context._task
+        self._finish(context, b"" if cancelled else self._error_body(context, work.plan, error))
+        if not cancelled and isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise error  # somebody has cancelled the task itself
 
     async def _bounded(self, context: Context, work: Work) -> Any:
         plan = work.plan
@@ -235,8 +235,7 @@ class Dispatch:
                 if count + 1 == FAST_CALLS:
                     self._fast[plan] = -1
                     log.info(
-                        "%s stayed under %.0f µs for %d calls: inline=True would save it the way through a thread "
-                        "(about 30 µs)",
+                        "%s stayed under %.0f µs for %d calls: inline=True would save a thread (about 30 µs)",
                         plan.label, FAST_SECONDS * 1e6, FAST_CALLS,
                     )  # fmt: skip
 
@@ -246,8 +245,7 @@ class Dispatch:
         """The encoded response, counted."""
         body = call.era.reply(call.request, answer)
         calls = self.stats.calls(call.request.method)
-        ended = _framing.seconds(self.now)
-        calls.seconds.observe(ended - started)
+        calls.seconds.observe(_framing.seconds(self.now) - started)
         if isinstance(answer, Result) and answer.failed:
             calls.tool_errors += 1
         return body
@@ -349,6 +347,8 @@ class Dispatch:
 
     def _error_body(self, context: Context, plan: Plan, error: BaseException) -> bytes:
         call = context._call
+        if isinstance(error, BaseExceptionGroup):
+            error = asked_in(error) or error
         if isinstance(error, InputRequired):
             try:
                 return self._asking(context, error)
@@ -372,15 +372,25 @@ class Dispatch:
         return self._crashed(call, error, context._started)
 
     def _failed(self, call: Call, error: errors.McpError, started: float) -> bytes:
+        try:
+            body = call.era.failure(call.request, error)
+        except Exception:
+            log.exception("%s %s failed, and there is no JSON for how", call.request.method, call.request.name)
+            error = errors.McpError(errors.INTERNAL_ERROR, "Internal error")
+            body = call.era.failure(call.request, error)
         call.status = call.era.status(error)
         calls = self.stats.calls(call.request.method)
         calls.errors += 1
         calls.seconds.observe(self.now() - started)
-        return call.era.failure(call.request, error)
+        return body
 
     def _crashed(self, call: Call, error: BaseException, started: float) -> bytes:
         log.error("%s %s failed", call.request.method, call.request.name, exc_info=error)
         return self._failed(call, errors.McpError(errors.INTERNAL_ERROR, "Internal error"), started)
+
+
+def _given(value: Any, context: Context) -> Any:
+    return value
 
 
 def _in_thread(variables: contextvars.Context, work: Work, context: Context) -> Any:

@@ -346,6 +346,42 @@ def test_a_result_that_cannot_be_encoded_is_a_crash(kind: str, caplog: pytest.Lo
     assert "not JSON serializable" in caplog.text
 
 
+NO_JSON = {
+    "data": McpError(1, "m", {"x": object()}),
+    "message": McpError(1, "\udcff"),
+    "tool": ToolError("\udcff"),
+}
+
+
+@every_kind
+@every_era
+@pytest.mark.parametrize("spoke", [False, True])
+@pytest.mark.parametrize("error", NO_JSON)
+def test_an_error_that_has_no_json_is_a_crash(
+    kind: str, revision: Revision, spoke: bool, error: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def run(context: Context) -> Any:
+        if spoke:
+            context.log("error", "before")
+        raise NO_JSON[error]
+
+    caplog.set_level(logging.CRITICAL, "fastsse.dispatch")  # pytest-xdist cannot carry such a text
+    desk = Desk()
+    response = desk.outcome(KINDS[kind](run), revision)
+    assert response["error"] == {"code": INTERNAL_ERROR, "message": "Internal error"}
+    assert desk.counted() == {"error": 1}
+
+
+def test_an_error_that_has_no_json_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def refuse(request: Request) -> Any:
+        raise NO_JSON["data"]
+
+    desk = Desk()
+    desk.does = refuse
+    assert desk.run()["error"]["code"] == INTERNAL_ERROR
+    assert "there is no JSON for how" in caplog.text
+
+
 # --- threads
 
 
@@ -584,6 +620,52 @@ def test_a_question_that_has_no_json_is_an_error() -> None:
     assert desk.counted() == {"error": 1}
 
 
+async def asks(key: str) -> None:
+    raise InputRequired({key: sample("hi", 10)})
+
+
+def test_what_tasks_of_a_group_ask_is_asked_in_one_round() -> None:
+    async def run(context: Context) -> Any:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asks("a"))
+            async with asyncio.TaskGroup() as inner:
+                inner.create_task(asks("b"))
+                inner.create_task(asks("c"))
+
+    desk = Desk()
+    result = desk.outcome(work(ASYNC, run), R5)["result"]
+    assert result["resultType"] == "input_required"
+    assert set(result["inputRequests"]) == {"a", "b", "c"}
+
+
+def test_a_group_that_failed_otherwise_too_is_a_crash(caplog: pytest.LogCaptureFixture) -> None:
+    async def fails() -> None:
+        raise RuntimeError("for a reason of its own")
+
+    async def run(context: Context) -> Any:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asks("a"))
+            group.create_task(fails())
+
+    desk = Desk()
+    assert desk.outcome(work(ASYNC, run), R5)["error"] == {"code": INTERNAL_ERROR, "message": "Internal error"}
+    assert "for a reason of its own" in caplog.text
+
+
+def test_a_call_that_is_cancelled_while_it_begins_comes_to_its_end() -> None:
+    desk = Desk()
+
+    async def run(context: Context) -> Any:
+        context.cancel("at once")
+        await asyncio.Event().wait()
+
+    desk.does = lambda request: work(ASYNC, run)
+    desk.run()
+    desk.loop.run()
+    assert not desk.dispatch.running
+    assert desk.counted() == {"cancelled": 1}
+
+
 def test_what_has_ended_cannot_be_cancelled() -> None:
     desk, gate = Desk(), asyncio.Event()
     desk.does = lambda request: work(ASYNC, later(1, gate))
@@ -599,7 +681,7 @@ def test_what_has_ended_cannot_be_cancelled() -> None:
     assert len(desk.line.answers) == 1
 
 
-def test_when_the_loop_is_closed_calls_end_without_a_word() -> None:
+def test_a_task_that_others_cancel_ends_its_call_and_stays_cancelled() -> None:
     desk = Desk()
     desk.does = lambda request: work(ASYNC, later(1, asyncio.Event()))
     desk.run()
@@ -611,6 +693,8 @@ def test_when_the_loop_is_closed_calls_end_without_a_word() -> None:
     desk.loop.run()
     assert task.cancelled()
     assert not desk.dispatch.running
+    assert [answer["error"]["code"] for answer in desk.line.answers] == [INTERNAL_ERROR]
+    assert desk.counted() == {"error": 1}
 
 
 # --- speaking

@@ -112,6 +112,7 @@ class Server(Home):
         self._overload = Overload(config, budget)
         self._relieving = False
         self._warned = False  # in this second
+        self._pool: ThreadPoolExecutor | None = None
         self._tick: asyncio.TimerHandle | None = None
         self._shard = 0
         self._second = 0.0
@@ -154,6 +155,7 @@ class Server(Home):
                 # From 3.13 on a loop would remove the socket file, which may be systemd's.
                 kept = {"cleanup_socket": False} if one.unix and sys.version_info >= (3, 13) else {}
                 server = await create(lambda: Connection(self), sock=one.sock, backlog=ACCEPTS, **kept)
+                stack.callback(server.close)
                 one.sock.listen(config.backlog)
                 self._servers.append(server)
             self._listening = listening
@@ -197,9 +199,12 @@ class Server(Home):
             return self._drain.cut
         self._drain = drain = Drain(self, self)
         self.draining = True
-        if isinstance(self.app, Guest):
-            self.app.closing()
         try:
+            if isinstance(self.app, Guest):
+                try:
+                    self.app.closing()
+                except Exception:
+                    log.exception("%s does not know how to close", self.app.name)
             for _ in range(TURNS):
                 await asyncio.sleep(0)
             self._close_doors()
@@ -207,14 +212,16 @@ class Server(Home):
                 await self._tls.stop()
             await drain.run()
         finally:
-            self._close_doors()
-            drain.abort()
-            self._tick.cancel()
-            self.app.detach(self)
             try:
-                await self._stack.aclose()
+                self._close_doors()
+                drain.abort()
+                self.app.detach(self)
             finally:
-                self._over.set()
+                self._tick.cancel()
+                try:
+                    await self._stack.aclose()
+                finally:
+                    self._over.set()
         return drain.cut
 
     def _close_doors(self) -> None:
@@ -236,7 +243,8 @@ class Server(Home):
 
     def join(self) -> None:
         """Blocks until every function in a thread has come to its end. For the end of a program."""
-        self._pool.shutdown()
+        if self._pool is not None:
+            self._pool.shutdown()
 
     # --- for connections
 
@@ -414,10 +422,14 @@ async def _serve(server: Server, started: Callable[[Server], None] | None) -> in
     loop = asyncio.get_running_loop()
     told = asyncio.Event()
 
+    starting = asyncio.current_task()
+
     def on_signal(number: int) -> None:
         if told.is_set():
             os._exit(128 + number)
         told.set()
+        if starting is not None:
+            starting.cancel()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):
@@ -433,7 +445,14 @@ async def _serve(server: Server, started: Callable[[Server], None] | None) -> in
     if server.config.tls_cert is not None:
         with contextlib.suppress(NotImplementedError, AttributeError):
             loop.add_signal_handler(signal.SIGHUP, on_hangup)
-    await server.start()
+    try:
+        await server.start()
+    except asyncio.CancelledError:
+        if told.is_set():
+            log.info("told to stop before it had started")
+            return 0
+        raise
+    starting = None
     gc.collect()
     gc.freeze()
     if started is not None:

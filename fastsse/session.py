@@ -17,6 +17,7 @@ the requests in flight both ways. Knows no socket and no clock; `shards.Table` i
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
@@ -24,6 +25,8 @@ from fastsse.errors import CloseReason
 from fastsse.principal import Principal
 from fastsse.revisions import NEWEST_HANDSHAKE, Revision
 from fastsse.stream import Event, EventStream, RingLimits
+
+log = logging.getLogger("fastsse.session")
 
 NEW, LIVE, ENDED = 0, 1, 2
 
@@ -190,7 +193,10 @@ class Session:
         for answer in list((self.asked or {}).values()):
             answer(None, None)
         if self.kept is not None:
-            self.kept.ended()
+            try:
+                self.kept.ended()
+            except Exception:  # the guest's own: it keeps nobody else from ending
+                log.exception("what a guest keeps for a session could not be ended")
         self.calls = self.asked = self.streams = self.subscriptions = self.kept = None
 
     # --- streams

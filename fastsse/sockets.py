@@ -128,6 +128,8 @@ def _addresses(config: Config) -> list[socket.socket]:
                 continue  # no IPv6 on this machine
             for other in found:
                 other.close()
+            if found and not config.port and error.errno == errno.EADDRINUSE:
+                return _addresses(config)  # of the two addresses, the other one's port was taken: another port
             raise ConfigError(_cannot_bind(error, host, port)) from None
         sock.setblocking(False)
         port = sock.getsockname()[1]

@@ -20,7 +20,7 @@ import pytest
 import uvicorn
 import uvloop
 
-from fastsse import App, Config, Context, Server, run
+from fastsse import App, Config, Context, Guest, Request, Server, run
 from serving import ROOT
 
 requirement = pytest.mark.requirement
@@ -171,6 +171,13 @@ def test_starting_and_stopping_leaves_nothing(way: str) -> None:
     assert possessions() == before
 
 
+def ran(script: str) -> subprocess.CompletedProcess[str]:
+    """A program of its own. Never in asyncio's debug mode, which says on stderr how busy the machine is."""
+    command = [sys.executable, "-W", "error", "-c", script]
+    around = os.environ | {"PYTHONASYNCIODEBUG": ""}
+    return subprocess.run(command, cwd=ROOT, env=around, capture_output=True, text=True, timeout=60, check=False)
+
+
 @requirement("D-in-loop")
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
 def test_run_gives_signals_back(loop: str) -> None:
@@ -189,8 +196,7 @@ def test_run_gives_signals_back(loop: str) -> None:
         "assert len(files) == 1, files  # libuv keeps two of its first loop\n"
         "print('whole')\n"
     )
-    command = [sys.executable, "-W", "error", "-c", script]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = ran(script)
     assert done.returncode == 0, done.stderr
     assert (done.stdout, done.stderr) == ("whole\n", "")
 
@@ -342,3 +348,90 @@ def test_beside_a_web_application_in_one_loop(way: str) -> None:
                 await call(client, web.state.mcp, "where")
 
     within(way, main())
+
+
+class Careless(Guest):
+    """Fails wherever it is told that something is over."""
+
+    def __init__(self) -> None:
+        self.left = False
+        self.lifespan = self.living
+
+    @asynccontextmanager
+    async def living(self, _: object) -> AsyncIterator[None]:
+        yield
+        self.left = True
+
+    def handle(self, request: Request) -> bytes:
+        assert request.session is not None
+        request.session.kept = self
+        return b"{}"
+
+    def ended(self) -> None:
+        raise RuntimeError("of a session")
+
+    def closing(self) -> None:
+        raise RuntimeError("of the server")
+
+    def detach(self, publisher: object) -> None:
+        raise RuntimeError("for good")
+
+
+@every_way
+def test_a_guest_that_fails_at_the_end_does_not_keep_the_server_from_stopping(way: str) -> None:
+    async def main() -> None:
+        guest = Careless()
+        server = await Server(guest, Config(host="127.0.0.1", port=0)).start()
+        hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+        async with httpx.AsyncClient() as client:
+            for _ in range(3):
+                assert "result" in await post(client, server, "initialize", **hello)
+            assert server.table.count == 3
+        with pytest.raises(RuntimeError, match="for good"):
+            await server.stop()
+        assert guest.left
+        assert await server.stop() == 0
+        assert not server.table.count
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+
+    within(way, main())
+
+
+class Stillborn(Guest):
+    def attach(self, publisher: object) -> None:
+        raise ValueError("not now")
+
+
+@every_way
+def test_a_start_that_fails_at_its_end_leaves_nothing_that_listens(way: str) -> None:
+    async def main() -> None:
+        for _ in range(3):
+            failed = Server(Stillborn(), Config(host="127.0.0.1", port=0))
+            with pytest.raises(ValueError, match="not now"):
+                await failed.start()
+            assert failed._servers
+            assert not any(one.is_serving() for one in failed._servers if isinstance(one, asyncio.AbstractServer))
+            async with Server(named("next"), Config(host="127.0.0.1", port=0)) as server, httpx.AsyncClient() as client:
+                assert await call(client, server, "next_loop") == "loop next"
+
+    within(way, main())
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_a_signal_ends_a_start_that_takes_its_time(loop: str) -> None:
+    script = (
+        "import asyncio, contextlib, signal, fastsse\n"
+        "@contextlib.asynccontextmanager\n"
+        "async def lifespan(app):\n"
+        "    asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGTERM)\n"
+        "    try:\n"
+        "        await asyncio.Event().wait()\n"
+        "        yield\n"
+        "    finally:\n"
+        "        print('left')\n"
+        "app = fastsse.App('slow', lifespan=lifespan)\n"
+        f"print(fastsse.run(app, fastsse.Config(host='127.0.0.1', port=0, loop={loop!r})))\n"
+    )
+    done = ran(script)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "left\n0\n", "")

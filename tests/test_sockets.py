@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import os
@@ -361,3 +362,22 @@ def test_who_was_given_sockets_and_does_not_take_them_is_told(
     monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
     with pytest.raises(ConfigError, match=r"is in use; .* --host systemd takes them$"):
         listen(Config(host="127.0.0.1", port=listener.getsockname()[1]))
+
+
+def test_a_port_that_is_taken_on_one_of_two_addresses_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+
+    class Socket(socket.socket):
+        def bind(self, address: Any, /) -> None:
+            if self.family == socket.AF_INET6 and not taken:
+                taken.append(address[1])
+                raise OSError(errno.EADDRINUSE, "in use")
+            super().bind(address)
+
+    monkeypatch.setattr(socket, "socket", Socket)
+    listening = listen(Config(host="localhost", port=0), "http")
+    ports = {one.sock.getsockname()[1] for one in listening}
+    for one in listening:
+        one.close()
+    assert len(ports) == 1
+    assert ports.isdisjoint(taken)

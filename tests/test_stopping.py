@@ -342,6 +342,7 @@ async def work(server):
     return reader, writer
 
 async def main():
+    asyncio.get_running_loop().slow_callback_duration = 60  # how busy the machine is is not judged here
     async with fastsse.Server(app, fastsse.Config(port=0, host="127.0.0.1", drain_timeout=0.2)) as server:
         first = await work(server)
     print("after", (await first[0].read()).decode().splitlines()[-1])

@@ -44,10 +44,16 @@ FASTMCP: dict[str, object] = {
     "json_response": False,
     "http_allowed_hosts": None,
     "http_allowed_origins": None,
+    "http_host_origin_protection": False,
+    "http_session_idle_timeout": "auto",
     "streamable_http_path": "/mcp",
     "sse_path": "/sse",
+    "message_path": "/messages/",
 }
 """Settings of FastMCP's own transports that change what clients see, and the values that we serve as well."""
+
+FAREWELL = 5.0
+"""Seconds that handlers of notifications may take to end when the server stops: what the SDK gives an exit stack."""
 
 MOST_PAGES = 100
 """Pages of tools that are looked through for one schema: the SDK's own limit."""
@@ -61,7 +67,7 @@ def host(found: object, config: Config) -> Hosted:
         app = found.streamable_http_app()
         refuse(f"MCPServer {found.name!r}", found.settings.auth is not None, app, ())
         return Hosted(found.name, found.version, config, found.session_manager.app)
-    if type(found).__module__.partition(".")[0] == "fastmcp":
+    if any(kind.__module__.partition(".")[0] == "fastmcp" for kind in type(found).__mro__):
         return HostedFastMCP(found, config)
     raise ConfigError(f"{type(found).__module__}.{type(found).__name__} is no server that can be hosted")
 
@@ -103,6 +109,7 @@ class Hosted(Guest):
         self.lifespan = self._lifespan
         self._work = Work(Plan(ASYNC, name, encode, failed), self._serve)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
         self._listening: set[Context] = set()
         self._tools: list[dict[str, Any]] = []
         self._looking = False
@@ -123,7 +130,12 @@ class Hosted(Guest):
                 await over.wait()
 
         living = self.loop.create_task(live(), name=f"lifespan of {self.name}")
-        await asyncio.wait((living, ready), return_when=asyncio.FIRST_COMPLETED)
+        try:
+            await asyncio.wait((living, ready), return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            living.cancel()
+            await asyncio.wait((living,))
+            raise
         if not ready.done():
             living.result()  # raises what the lifespan raised
         self._look()
@@ -133,7 +145,9 @@ class Hosted(Guest):
             for task in list(self._tasks):
                 task.cancel()
             if self._tasks:
-                await asyncio.wait(self._tasks)
+                await asyncio.wait(self._tasks, timeout=FAREWELL)
+            if self._closing:  # bounded by the SDK
+                await asyncio.wait(self._closing)
             over.set()
             await living
 
@@ -152,12 +166,13 @@ class Hosted(Guest):
             context.cancel("server stops")
 
     def close(self, connection: Connection) -> None:
-        self._start(aclose_shielded(connection))
+        self._start(aclose_shielded(connection), self._closing)
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, work: Coroutine[Any, Any, None], *among: set[asyncio.Task[None]]) -> None:
         task = self.loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        for tasks in among or (self._tasks,):
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
 
     # --- requests
 
@@ -275,7 +290,9 @@ class Hosted(Guest):
             params = jsonrpc.object_of(notification.params) if notification.params else None
         except McpError:
             return
-        self._start(self._notify(notification, params, self._link(notification)))
+        link = self._link(notification)
+        of_session = () if link is None else (link.tasks,)
+        self._start(self._notify(notification, params, link), self._tasks, *of_session)
 
     async def _notify(self, notification: Notification, params: dict[str, Any] | None, link: Link | None) -> None:
         self.entering()

@@ -50,12 +50,15 @@ class Link:
     def __init__(self, session: Session, host: Host) -> None:
         self.session = session
         self.host = host
+        self.tasks: set[asyncio.Task[None]] = set()  # handlers of the session's notifications
         self.asked: dict[int, ProgressFnT] = {}  # who wants to know how far the client is with what we asked
         self.connection = Connection.for_loop(self, session_id=session.id.decode())
         self.runner = ServerRunner(host.server, self.connection, host.state)
 
     def ended(self) -> None:
         """The session is over."""
+        for task in self.tasks:
+            task.cancel()
         self.host.close(self.connection)
 
     def close_stream(self) -> None:
@@ -109,9 +112,13 @@ class Link:
 
     async def progressed(self, params: Mapping[str, Any]) -> None:
         """The client is so far with what we asked."""
-        told = self.asked.get(params.get("progressToken", ""))
+        token = params.get("progressToken")
+        told = self.asked.get(token) if isinstance(token, int) else None
         if told is not None and isinstance(params.get("progress"), int | float):
-            await told(params["progress"], params.get("total"), params.get("message"))
+            try:
+                await told(params["progress"], params.get("total"), params.get("message"))
+            except Exception:
+                log.exception("who asked the client could not be told of its progress")
 
 
 class Host(Protocol):

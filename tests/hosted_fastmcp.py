@@ -20,7 +20,8 @@ async def lifespan(server: Any) -> AsyncIterator[dict[str, int]]:
     yield {"answer": 42}
 
 
-server: Any = FastMCP("hosted-fastmcp", version="1.0.0", lifespan=lifespan)
+# Of a class of its own, as applications have them.
+server: Any = type("Hosted", (FastMCP,), {})("hosted-fastmcp", version="1.0.0", lifespan=lifespan)
 
 
 def echo(text: str) -> str:

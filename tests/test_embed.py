@@ -468,6 +468,61 @@ def test_what_a_session_registered_is_torn_down_with_it() -> None:
         assert events.next() == "torn down"
 
 
+def test_what_a_session_registered_is_torn_down_when_the_server_stops() -> None:
+    events = Events()
+
+    async def leave() -> None:
+        await anyio.lowlevel.checkpoint()
+        events.add("torn down")
+
+    async def call(ctx: Any, params: Any) -> mcp_types.CallToolResult:
+        ctx.session._connection.exit_stack.push_async_callback(leave)
+        return mcp_types.CallToolResult(content=[])
+
+    @contextlib.asynccontextmanager
+    async def lifespan(server: Any) -> AsyncIterator[None]:
+        yield
+        events.add("ended")
+
+    hosted: LowLevel[Any] = LowLevel("stacks", on_call_tool=call, lifespan=lifespan)
+    with served(hosted) as server, Session(server, "2025-11-25") as who:
+        who.call("x")
+        assert not events.left()
+    assert events.left() == ["torn down", "ended"]
+
+
+def test_a_handler_of_a_notification_ends_with_its_session() -> None:
+    events = Events()
+
+    async def changed(ctx: Any, params: Any) -> None:
+        events.add("begun")
+        try:
+            await anyio.sleep_forever()
+        finally:
+            events.add("over")
+
+    hosted: LowLevel[Any] = LowLevel("listens", on_roots_list_changed=changed)
+    with served(hosted) as server, Session(server, "2025-11-25") as who:
+        who.notify("notifications/roots/list_changed")
+        assert events.next() == "begun"
+        assert ask(server, "DELETE", "/mcp", None, [("Mcp-Session-Id", who.id)]).status == 200
+        assert events.next() == "over"
+
+
+@pytest.mark.parametrize("token", [[], {}, None, "1", 1.5])
+def test_progress_of_nothing_that_was_asked_is_passed_on(token: Any) -> None:
+    events = Events()
+
+    async def progressed(ctx: Any, params: Any) -> None:
+        events.add("heard")
+
+    hosted: LowLevel[Any] = LowLevel("listens", on_progress=progressed)
+    with served(hosted) as server, Session(server, "2025-11-25") as who:
+        who.notify("notifications/progress", {"progressToken": token, "progress": 1})
+        who.notify("notifications/progress", {"progressToken": 1, "progress": 1})
+        assert events.next() == "heard"
+
+
 # --- what is not carried, and how it is recognized
 
 
@@ -553,3 +608,30 @@ def test_a_lifespan_that_fails_stops_the_start() -> None:
 
     with pytest.raises(RuntimeError, match="no database"):
         asyncio.run(start())
+
+
+def test_a_start_that_is_cancelled_leaves_no_lifespan_behind() -> None:
+    events = Events()
+
+    async def start() -> None:
+        begun = asyncio.Event()
+
+        @contextlib.asynccontextmanager
+        async def lifespan(server: MCPServer[Any]) -> AsyncIterator[None]:
+            begun.set()
+            try:
+                await anyio.sleep_forever()
+                yield
+            finally:
+                events.add("left")
+
+        server = fastsse.Server(MCPServer("slow", lifespan=lifespan), fastsse.Config(host="127.0.0.1", port=0))
+        starting = asyncio.ensure_future(server.start())
+        await begun.wait()
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        assert events.left() == ["left"]
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(start())

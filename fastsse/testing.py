@@ -77,11 +77,13 @@ def wire(
 @contextmanager
 def _running(server: Server) -> Iterator[asyncio.AbstractEventLoop]:
     """Runs a server in a thread for as long as the block lasts; gives its loop."""
+    begun: Future[asyncio.Task[None] | None] = Future()
     started: Future[asyncio.AbstractEventLoop] = Future()
     ended: Future[None] = Future()
     over = asyncio.Event()
 
     async def live() -> None:
+        begun.set_result(asyncio.current_task())
         async with server:
             started.set_result(asyncio.get_running_loop())
             await over.wait()
@@ -97,7 +99,13 @@ def _running(server: Server) -> Iterator[asyncio.AbstractEventLoop]:
 
     thread = threading.Thread(target=run, name="fastsse.testing", daemon=True)
     thread.start()
-    loop = started.result(START)
+    try:
+        loop = started.result(START)
+    except TimeoutError:
+        task = begun.result(START)
+        if task is not None:
+            task.get_loop().call_soon_threadsafe(task.cancel)
+        raise
     try:
         yield loop
     finally:

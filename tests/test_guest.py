@@ -2,6 +2,8 @@
 
 import json
 import runpy
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from driving import NODE
 from fakes import MODERN
 from fastsse import Guest, McpError, MethodNotFound, Notification, Plan, Request, Result, Work
 from fastsse.handler import ASYNC, LOOP, Answer
-from real import EVERY, HANDSHAKE, STREAMABLE, Pair, Session, Stateless, client, served
+from real import EVERY, HANDSHAKE, STREAMABLE, Pair, Session, Stateless, ask, client, served
 from serving import ROOT
 
 REVISIONS = pytest.mark.parametrize("revision", EVERY)
@@ -235,3 +237,40 @@ def test_the_example_with_a_program_in_another_language(revision: str, monkeypat
         assert who.hello["result"]["serverInfo"] == {"name": "worker", "version": "1.0.0"}
         assert who.call("reverse", {"text": "stressed"})["result"]["content"] == [{"type": "text", "text": "desserts"}]
         assert who.request("resources/list")["error"]["code"] == -32601
+
+
+WORKER = """
+import json, os, sys
+HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "worker", "version": "1"}}
+for line in sys.stdin:
+    asked = json.loads(line)
+    if asked["method"] == "tools/call":
+        given = asked["params"]["arguments"]
+        how = given["how"]
+        if how == "dies":
+            os._exit(1)
+        if how == "babbles":
+            print("no JSON", flush=True)
+            continue
+        print(json.dumps({"id": asked["id"], "result": {"content": [], "said": "x" * given["size"]}}))
+    else:
+        print(json.dumps({"id": asked["id"], "result": HELLO}))
+    sys.stdout.flush()
+"""
+
+
+@pytest.mark.requirement("EMB-11")
+@pytest.mark.parametrize("how", ["dies", "babbles"])
+def test_calls_of_a_worker_that_is_gone_end(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "worker").write_text(WORKER)
+    monkeypatch.setenv("WORKER", f"{sys.executable} {tmp_path / 'worker'}")
+    guest = runpy.run_path(str(ROOT / "examples" / "worker.py"))["guest"]
+    with served(guest) as server, Session(server, "2025-11-25") as who:
+        assert len(who.call("x", {"how": "says", "size": 1 << 20})["result"]["said"]) == 1 << 20
+        params = {"name": "x", "arguments": {"how": "says", "size": 3}}
+        spread = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}, indent=2).encode()
+        fields = [("Content-Type", "application/json"), ("Mcp-Session-Id", who.id)]
+        answer = ask(server, "POST", "/mcp", spread, fields)
+        assert answer.json()["result"]["said"] == "xxx"
+        for _ in range(2):
+            assert who.call("x", {"how": how})["error"]["message"] == "The worker has ended"

@@ -1,4 +1,4 @@
--- wrk's script for tools/call: a session per connection, a new id in every request, every answer checked.
+-- wrk's script for tools/call: as many sessions as connections, a new id in every request, every answer checked.
 --
 -- bench/wrk.py opens the sessions and writes one file: the text that a right answer holds (empty: check the status
 -- alone), then for each session the request with nine # where the id goes. wrk has one thread per run here, so the

@@ -30,7 +30,7 @@ _METHOD = """\
 * **Server CPU per call** is the run time of all threads of the server's process tree (nanoseconds from schedstat)
   divided by the calls. On loopback the sender also pays for the receiver's TCP input, so this is more than a network
   card would leave to do. An absolute time means little on a shared machine; compare ratios of the same run.
-* Calls go out by wrk with a session per connection and a new id in every request (`tools/call echo`, about 340 bytes);
+* Calls go out by wrk with as many sessions as connections and a new id in every request (`tools/call echo`, 340 bytes);
   calls over the HTTP+SSE pair, streams and open loops by small C clients. Every answer is checked for its id and text:
   by the C clients always, by wrk in a warm-up, after which its answers must keep their size.
 * Memory per stream is the anonymous memory of the server's process (`Pss_Anon` in smaps_rollup), after minus before,

@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable
 from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -122,10 +123,11 @@ class Authenticator:
         document: bytes | None = None
         try:
             loop = asyncio.get_running_loop()
-            async with asyncio.timeout(self.timeout):
-                document = await loop.run_in_executor(None, partial(fetch, url, self.timeout))
+            patience = self.timeout / 2  # who waits for the keys still gets the old ones
+            async with asyncio.timeout(patience):
+                document = await loop.run_in_executor(None, partial(fetch, url, patience))
             signed.take(document, self.clock())
-        except (OSError, ValueError) as error:  # a TimeoutError is an OSError
+        except (OSError, ValueError, HTTPException) as error:  # a TimeoutError is an OSError
             log.warning("the keys at %s cannot be used: %s", url, str(error) or type(error).__name__)
         finally:
             self._fetch = None

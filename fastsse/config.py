@@ -148,7 +148,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         "parts of that table, each visited at least once a second; a power of two", "concurrent-map 32", 1, 4096,
     )] = 64
     max_calls: Annotated[int, _count(
-        "requests in flight per session", "nginx http2_max_concurrent_streams 128", 1, 1_000_000,
+        "requests in flight per session, and messages in one array", "nginx http2_max_concurrent_streams 128",
+        1, 1_000_000,
     )] = 64
     max_subscriptions: Annotated[int, _count(
         "resources that one session or listener subscribes to", "Go SDK listen streams: 1024 events", 1, 1_000_000,

@@ -416,8 +416,8 @@ class Connection(Outlet):
 
     @property
     def arriving(self) -> bool:
-        """A body is on its way here."""
-        return self.phase == BODY and not self.paused
+        """A body is on its way here, or it is being found out who asks."""
+        return (self.phase == BODY and not self.paused) or self.asking is not None
 
     # --- decisions
 
@@ -822,7 +822,9 @@ class Connection(Outlet):
             if self.transport is not None and self._stalls(now):
                 self.transport.abort()
         elif self.paused:
-            if self._stalls(now):
+            if self.listen is not None and self.listen.expires() <= self.home.wall():
+                self.close(CloseReason.EXPIRED)
+            elif self._stalls(now):
                 self.close(CloseReason.STALLED)
                 self.transport.abort()
         elif phase == STREAMING:

@@ -142,8 +142,8 @@ class Dispatch:
             self._charge(context, call.stream)
 
     def _charge(self, context: Context, stream: EventStream) -> None:
-        """Counts large arguments until the call has ended."""
-        size = len(context.request.arguments)
+        """Counts a large message until its call has ended."""
+        size = context.request.size
         if size > PAGE and stream.limits is not None:
             budget = context._budget = stream.limits.budget
             budget.used += size
@@ -262,7 +262,7 @@ class Dispatch:
         self.running.discard(context)
         budget, context._budget = context._budget, None
         if budget is not None:
-            budget.used -= len(context.request.arguments)
+            budget.used -= context.request.size
         session = context.request.session
         if session is not None and session.calls is not None and session.calls.get(context.request.id) is context:
             del session.calls[context.request.id]

@@ -351,8 +351,8 @@ class Endpoint:
             if _modern(head.protocol_version):
                 raise errors.RequestRefused(400, "array", "Invalid request: one message per POST", want="a JSON object")
             decision = self.streamable.post_array(head, body, now)
-            if self.gate is not None and isinstance(decision, Batch) and decision.calls:
-                self._ask(head, peer, len(decision.calls), now)
+            if self.gate is not None and isinstance(decision, Batch):
+                self._ask(head, peer, len(decision.calls) + len(decision.replies), now)
             return decision
         message = jsonrpc.decode(body)
         if self.gate is not None and message.method is not None and message.id is not None:

@@ -56,8 +56,12 @@ class Proxies:
         """Who asks: the peer, or the client that it names if it is a trusted proxy."""
         if not self._believes(peer):
             return peer
-        address = _agreed([self._first(form.chain) for form in _forms(head)])
-        return peer if address is None else Forwarded(str(address))
+        forms = _forms(head)
+        if not forms:
+            return peer
+        # What cannot be understood must not make a client of a proxy that limits do not count.
+        address = _agreed([self._first(form.chain) for form in forms])
+        return Forwarded(peer.address() or "unix" if address is None else str(address))
 
     def base(self, head: Head, peer: Peer) -> tuple[str | None, str | None]:
         """Scheme and authority under which the nearest proxy was asked, as far as it is trusted and says so."""

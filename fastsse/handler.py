@@ -65,6 +65,12 @@ class Request:
         return self._message.params or b""
 
     @property
+    def size(self) -> int:
+        """Bytes that it keeps: the whole body, or of a chunked one what is in its params."""
+        size = self.head.content_length
+        return size if size > 0 else len(self.params)
+
+    @property
     def cursor(self) -> str | None:
         """Where a list goes on; None at its beginning."""
         return self._message.cursor

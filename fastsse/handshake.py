@@ -27,6 +27,15 @@ NAMED = {"prompts/get": "name", "resources/read": "uri"}
 LISTS = frozenset(("tools/list", "resources/list", "resources/templates/list", "prompts/list"))
 
 
+MOST_KEPT = 8192
+"""Bytes of one thing that a session keeps of its client's: URLs are cut there (nginx large_client_header_buffers)."""
+
+
+def _kept(what: str, size: int) -> None:
+    if size > MOST_KEPT:
+        raise errors.InvalidParams(f"{what} is too large: {size} bytes, and a session keeps at most {MOST_KEPT}")
+
+
 class Handshake(Era):
     """The rules; holds what is offered and the encoded lists, no state of any client."""
 
@@ -56,6 +65,7 @@ class Handshake(Era):
         capabilities = params.get("capabilities")
         if capabilities is not None and not isinstance(capabilities, dict):
             raise errors.InvalidParams("params.capabilities must be an object")
+        _kept("params.capabilities", len(jsonrpc.encode(capabilities)))
         return HANDSHAKE.get(version, NEWEST_HANDSHAKE), capabilities or {}
 
     def initialize(self, message: Message, session: Session, head: _framing.Head) -> bytes | Request:
@@ -182,9 +192,10 @@ class Handshake(Era):
         uri = self._uri("resources/subscribe", params)
         if session is None:
             raise errors.McpError(errors.INVALID_REQUEST, "resources/subscribe needs a session: send initialize first")
+        _kept("params.uri", len(uri))
         if session.subscriptions is None:
             session.subscriptions = set()
-        if len(session.subscriptions) >= self.config.max_subscriptions:
+        if len(session.subscriptions) >= self.config.max_subscriptions and uri not in session.subscriptions:
             raise errors.McpError(
                 errors.SERVER_ERROR,
                 f"Too many subscriptions in this session: {len(session.subscriptions)} (setting max_subscriptions)",

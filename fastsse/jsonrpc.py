@@ -90,8 +90,8 @@ class _OnlyMeta(msgspec.Struct, gc=False):
 UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 PACKED = {b"\x1f\x8b": "gzip", b"x\x01": "zlib", b"x^": "zlib", b"x\x9c": "zlib", b"x\xda": "zlib", b"(\xb5": "zstd"}
 """How compressed data begin, by what compressed them; brotli has no such mark."""
-KEPT = 256
-"""`_meta` objects that are kept decoded; at 2026-07-28 every request of a client says the same."""
+KEPT, LARGEST = 256, 4096
+"""`_meta` objects that are kept decoded, and their bytes; at 2026-07-28 every request of a client says the same."""
 
 _message = msgspec.json.Decoder(_Message).decode
 _messages = msgspec.json.Decoder(list[Raw])
@@ -138,7 +138,8 @@ def decode(body: bytes | Raw) -> Message:
                     meta = _as_meta(_meta(message.meta))
                 except UNREADABLE:
                     return careful(body)
-                if meta.progress_token is None and meta.traceparent is None and len(_metas) < KEPT:
+                small = len(_metas) < KEPT and len(message.meta) <= LARGEST
+                if small and meta.progress_token is None and meta.traceparent is None:
                     _metas[message.meta] = meta
             message.meta = meta
             return message

@@ -32,6 +32,17 @@ class TextLines(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's own name
         return super().formatMessage(record).translate(CONTROLS)
 
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        return _indented(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802
+        return _indented(super().formatStack(stack_info))
+
+
+def _indented(text: str) -> str:
+    """Lines that nobody takes for records."""
+    return "\n".join(f"  {line.translate(CONTROLS)}" for line in text.split("\n"))
+
 
 class JsonLines(logging.Formatter):
     """`time` (UTC), `level`, `logger`, `message`, `exception` where there is one, and every field of `extra`."""

@@ -169,7 +169,10 @@ class Guard:
             return True
         if self.production or "://" not in origin:
             return False
-        authority = urlsplit(origin).netloc
+        try:
+            authority = urlsplit(origin).netloc
+        except ValueError:  # an IPv6 address that is none
+            return False
         name = _split(authority)[0]
         if self.loopback:
             return _is_loopback(name)

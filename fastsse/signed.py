@@ -165,7 +165,7 @@ class Signed:
             raise self._denied("The token was made for another server, or by another issuer") from None
         except jwt.MissingRequiredClaimError as missing:
             raise self._denied(f"The token lacks the claim {missing.claim}") from None
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, RecursionError):
             raise self._denied("The token is malformed, or its signature is wrong") from None
         begins, ends = claims.get("nbf", 0), claims["exp"]
         if not _is_time(begins) or not _is_time(ends) or not isinstance(claims["sub"], str):

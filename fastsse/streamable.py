@@ -143,6 +143,15 @@ class Streamable:
             raise errors.RequestRefused(
                 400, "array", "Invalid request: the array is empty", want="at least one message"
             )
+        if len(items) > self.config.max_calls:
+            raise errors.RequestRefused(
+                400,
+                "array",
+                "Invalid request: too many messages in one array",
+                saw=len(items),
+                want=f"at most {self.config.max_calls}",
+                setting="max_calls",
+            )
         replies: list[bytes] = []
         calls: list[Call] = []
         taken = set(session.calls or ()) if session is not None else set()

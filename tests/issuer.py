@@ -58,7 +58,8 @@ class Issuer:
 
 
 class Published:
-    """What an issuer's server says: `status` and `body` at jwks.json; `asked` counts. `requests`: for tokens."""
+    """What an issuer's server says: `status` (0: no HTTP) and `body` at jwks.json; `asked` counts. `requests`: for
+    tokens."""
 
     def __init__(self, body: bytes) -> None:
         self.status = 200
@@ -105,6 +106,9 @@ def publishing(body: bytes, issuer: Issuer | None = None) -> Iterator[Published]
             self.say(200, json.dumps({"access_token": token, "token_type": "Bearer", "expires_in": 60}).encode())
 
         def say(self, status: int, body: bytes) -> None:
+            if not status:
+                self.wfile.write(b"this is no HTTP\r\n\r\n")
+                return
             self.send_response(status)
             if status == 302:
                 self.send_header("Location", "/elsewhere")

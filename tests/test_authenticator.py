@@ -18,7 +18,7 @@ from fastsse.context import Context
 from fastsse.errors import CloseReason, ConfigError
 from fastsse.principal import Credentials, Principal
 from fastsse.server import Server
-from fastsse.signed import COOLDOWN
+from fastsse.signed import COOLDOWN, MAX_AGE
 from issuer import ISSUER, Issuer, publishing
 from stage import BOTH, Stage, call, said
 from wire import START, Client, World, http
@@ -296,7 +296,8 @@ def test_keys_are_rotated_and_forgers_cannot_have_them_fetched_over_and_over() -
 
 @pytest.mark.requirement("D-auth-jwt")
 @pytest.mark.parametrize(
-    ("status", "body"), [(500, b"{}"), (302, b""), (200, b"<html>"), (200, b'{"keys":5}'), (200, b" " * (1 << 20 | 1))]
+    ("status", "body"),
+    [(0, b""), (500, b"{}"), (302, b""), (200, b"<html>"), (200, b'{"keys":5}'), (200, b" " * (1 << 20 | 1))],
 )
 def test_without_keys_nobody_comes_in_and_it_is_not_the_clients_fault(
     status: int, body: bytes, caplog: pytest.LogCaptureFixture
@@ -314,6 +315,23 @@ def test_without_keys_nobody_comes_in_and_it_is_not_the_clients_fault(
         published.status, published.body = 200, issuer.document
         world.loop.advance(COOLDOWN)
         assert said(client.post(call("who"), authorization=token(world, issuer))) == "ann"
+
+
+@pytest.mark.requirement("D-auth-jwt")
+def test_whose_key_is_known_does_not_suffer_when_the_issuer_falls_silent() -> None:
+    issuer = Issuer()
+    with publishing(issuer.document) as published, World(stage(None), **signed(published.url)) as world:
+        client = world.connect()
+        assert said(client.post(call("who"), authorization=token(world, issuer))) == "ann"
+        world.loop.advance(MAX_AGE)
+        client = world.connect()
+        world.loop.hold_threads = True
+        client.send(http("POST", "/mcp", call("who"), authorization=token(world, issuer)), "POST")
+        assert not client.answers
+        world.loop.advance(world.server.config.auth_timeout - 0.1)
+        assert said(client.answers[0]) == "ann"
+        world.loop.hold_threads = False
+        world.loop.run()
 
 
 def test_an_issuer_that_cannot_be_reached() -> None:

@@ -15,6 +15,7 @@ from fakes import MODERN, enveloped, message
 from fastsse.app import App
 from fastsse.context import Context
 from fastsse.errors import CloseReason
+from fastsse.principal import Credentials, Principal
 from fastsse.server import Server
 from stage import BOTH, Stage, call, modern, said
 from wire import Client, World, http
@@ -93,6 +94,28 @@ def test_a_body_on_its_way_is_waited_for() -> None:
             assert not task.done()
             client.send(request[-500:])
             assert said(client.answers[0]) == "x" * 1000
+            world.loop.advance(0.2)
+            assert task.done()
+
+
+def test_who_waits_to_be_recognised_is_waited_for() -> None:
+    stage, known = Stage(), asyncio.Event()
+
+    async def authenticate(credentials: Credentials) -> Principal:
+        await known.wait()
+        return Principal("ann")
+
+    stage.app.authenticate = authenticate
+    with World(stage.app) as world:
+        client = world.connect()
+        client.send(http("POST", "/mcp", call("echo", text="x")), "POST")
+        with stopping(world) as task:
+            world.loop.advance(3.0)
+            assert not task.done()
+            with world.loop.running():
+                known.set()
+            client.run()
+            assert said(client.answers[0]) == "x"
             world.loop.advance(0.2)
             assert task.done()
 

@@ -161,6 +161,16 @@ def test_limits_know_the_clients_behind_a_proxy() -> None:
     assert opened(place, HERE, x_forwarded_for="198.51.100.9, 203.0.113.6") == 429
 
 
+@pytest.mark.parametrize("more", [{"forwarded": "x"}, {"forwarded": "for=198.51.100.1"}, {"x_forwarded_for": "x"}])
+@pytest.mark.parametrize("peer", [HERE, THROUGH_UNIX])
+def test_limits_count_whom_the_forms_do_not_agree_about(more: dict[str, str], peer: Peer) -> None:
+    """On this machine nobody is counted, but behind a proxy there somebody else asks."""
+    place = Place(open_rate=0.1, trusted_proxies=["127.0.0.1", "unix"])
+    for number, wanted in enumerate((200, 429)):
+        fields: Any = {"x_forwarded_for": f"203.0.113.{number}"} | more
+        assert opened(place, peer, **fields) == wanted
+
+
 def test_limits_do_not_listen_to_strangers() -> None:
     place = Place(open_rate=0.1, allowed_hosts=["*"])
     assert [opened(place, ABROAD, x_forwarded_for=f"203.0.113.{n}") for n in range(2)] == [200, 429]

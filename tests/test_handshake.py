@@ -189,6 +189,8 @@ def test_subscriptions_are_the_sessions_and_bounded() -> None:
         assert ask(of, "resources/subscribe", {"uri": uri}, whose) == b"{}"
     assert whose.subscriptions == {"a:1", "a:2"}
     assert code(of, "resources/subscribe", {"uri": "a:3"}, whose) == errors.SERVER_ERROR
+    assert ask(of, "resources/subscribe", {"uri": "a:2"}, whose) == b"{}"
+    assert code(of, "resources/subscribe", {"uri": "a:" + "x" * 8192}, whose) == errors.INVALID_PARAMS
     assert ask(of, "resources/unsubscribe", {"uri": "a:1"}, whose) == b"{}"
     assert ask(of, "resources/unsubscribe", {"uri": "never"}, whose) == b"{}"
     assert whose.subscriptions == {"a:2"}

@@ -332,3 +332,13 @@ def test_equal_values_are_equal_bytes(value: dict[str, Any]) -> None:
     other = dict(reversed(value.items()))
     assert jsonrpc.canonical(json.dumps(value).encode()) == jsonrpc.canonical(json.dumps(other, indent=1).encode())
     assert jsonrpc.canonical(b"") == b""
+
+
+def test_only_small_meta_is_kept_decoded() -> None:
+    for size, kept in ((10, True), (5000, False)):
+        padding = "p" * size
+        params = {"name": "x", "arguments": {}, "_meta": {"io.modelcontextprotocol/clientCapabilities": {"x": padding}}}
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
+        first, second = jsonrpc.decode(body).meta, jsonrpc.decode(body).meta
+        assert (first is second) == kept
+        assert first.capabilities == second.capabilities == {"x": padding}

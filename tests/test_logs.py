@@ -110,6 +110,12 @@ def test_nothing_begins_a_line_of_its_own(text: str, value: str) -> None:
     line = TextLines().format(record("%s", text))
     assert len(line.splitlines()) == 1
     assert "\x1b" not in line
+    try:
+        raise ValueError(text)
+    except ValueError as error:
+        lines = TextLines().format(record("%s", "x", failed=error)).split("\n")
+    assert all(line.startswith("  ") for line in lines[1:])
+    assert "\x1b" not in "".join(lines)
 
 
 # --- connections that have gone

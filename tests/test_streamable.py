@@ -301,7 +301,20 @@ def test_a_batch_is_bounded_and_takes_no_id_twice() -> None:
     assert [call.request.id for call in found.calls] == [b"1", b"2"]
     assert [json.loads(reply)["error"]["code"] for reply in found.replies] == [-32600]
     many = [message("tools/call", {"name": "x"}, number) for number in range(4)]
-    assert place.ask(head(), batch(*many)).status == 503
+    refused = place.ask(head(), batch(*many))
+    assert (refused.status, json.loads(refused.body)["error"]["data"]["setting"]) == (400, "max_calls")
+    assert place.ask(head(), batch(*[message("ping", {}, number) for number in range(4)])).status == 400
+
+
+def test_what_a_session_keeps_of_its_handshake_is_bounded() -> None:
+    place = Place()
+    params = {"protocolVersion": "2025-11-25", "clientInfo": {"name": "t", "version": "1"}}
+    for size, refused in ((8000, False), (9000, True)):
+        capabilities = {"experimental": {"x": {"y": "z" * size}}}
+        found = json.loads(place.ask(head(), message("initialize", {**params, "capabilities": capabilities})).body)
+        assert ("error" in found) == refused
+    assert "at most 8192" in found["error"]["message"]
+    assert place.table.count == 1
 
 
 def test_a_batch_that_is_no_json_is_a_parse_error() -> None:

@@ -45,7 +45,7 @@ ENDINGS = {
     "slow_body": CloseReason.SLOW_BODY,
     "internal": CloseReason.FAILED,
 }  # of connections that a refusal ends, by its reason; others: REFUSED
-CUT = (CloseReason.SLOW_CONSUMER, CloseReason.STALLED, CloseReason.OVERLOAD)
+CUT = (CloseReason.SLOW_CONSUMER, CloseReason.STALLED, CloseReason.OVERLOAD, CloseReason.EXPIRED)
 AT_ONCE = 16
 """Connections that are written to at once when a request has led to that."""
 JOINED = 16384

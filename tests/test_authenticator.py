@@ -452,6 +452,27 @@ def test_what_the_application_says_ends_too() -> None:
         assert world.connect().get("/sse", cookie="sid=ann", accept=EVENTS).status == 401
 
 
+@pytest.mark.requirement("D-auth-expiry")
+def test_a_reader_that_hardly_reads_keeps_no_stream_beyond_its_token() -> None:
+    porter = Porter()
+    app = stage(porter)
+    with World(app, stall_timeout=30.0) as world:
+        porter.expires = START + world.clock.now + 40
+        client = world.connect()
+        client.get("/mcp", cookie="sid=ann", accept=EVENTS)
+        client.transport.takes = False
+        for _ in range(5):
+            with world.loop.running():
+                app.broadcast("notification", {"text": "x" * 1000})
+            world.loop.run()
+        for _ in range(3):
+            client.transport.take(10)
+            world.loop.advance(31.0)
+        closed = world.server.stats.closed
+        assert (closed[CloseReason.EXPIRED], closed[CloseReason.STALLED]) == (1, 0)
+        assert world.server.stats.dropped == {"unsent": 4}, "one was under way"
+
+
 # --- the token file
 
 

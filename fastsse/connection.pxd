@@ -68,6 +68,7 @@ cdef class Connection(Outlet):
     cpdef bytes _frame(self, list frames)
     cpdef _write(self, bytes data)
     cpdef _weigh(self)
+    cpdef _weigh_large(self)
     @cython.locals(budget=Budget)
     cpdef _charge(self, Py_ssize_t held)
     cpdef flush(self, double now)

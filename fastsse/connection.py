@@ -546,8 +546,7 @@ class Connection(Outlet):
         self.era = era
         self.opened = now
         stats.responded(home.endpoint.route(head), 200)
-        if self.requests.held() > PAGE:
-            self._weigh()
+        self._weigh_large()
         self.phase = STREAMING
         self.stream = stream
         buffer = self.buffer = WriteBuffer(self, home.config.buffer_max, home.budget)
@@ -582,8 +581,7 @@ class Connection(Outlet):
 
     def pending(self, context: Context) -> None:
         self.call = context
-        if self.requests.held() > PAGE:
-            self._weigh()
+        self._weigh_large()
 
     def begin_stream(self, stream: EventStream, extra: bytes) -> None:
         """The answer becomes an event stream."""
@@ -620,8 +618,7 @@ class Connection(Outlet):
         self.phase = CALLING
         self.since = now
         self.deadline = NEVER
-        if self.requests.held() > PAGE:
-            self._weigh()
+        self._weigh_large()
         self.asking = self.home.authenticator.begin(asked, self)
 
     def authenticated(self, asked: Authenticate, principal: Principal | None, refused: RequestRefused | None) -> None:
@@ -787,6 +784,11 @@ class Connection(Outlet):
         if self.paused and self.transport is not None:
             held += self.transport.get_write_buffer_size()
         self._charge(held)
+
+    def _weigh_large(self) -> None:
+        """For what is about to wait: an ordinary request is not worth counting."""
+        if self.requests.held() > PAGE:
+            self._weigh()
 
     def _charge(self, held: int) -> None:
         budget = self.home.budget

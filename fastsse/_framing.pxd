@@ -4,6 +4,8 @@ cpdef bytes comment(bytes text=*)
 cpdef bytes chunk(list frames)
 cpdef bytes join(list frames)
 cpdef double seconds(object clock) except? -1
+cpdef Py_ssize_t references(object value)
+cpdef object first_step(object variables, object begin, object context, object work)
 cpdef object called(object function, tuple arguments, dict named)
 cpdef bytes between(bytes head, bytes body, bytes tail)
 cpdef bytes result(bytes id, bytes value)
@@ -19,6 +21,9 @@ cpdef long long place(bytes session_id)
 cpdef bint equal(bytes a, bytes b)
 cpdef bytes part(bytes data, Py_ssize_t start, Py_ssize_t end)
 cpdef bytes text(object piece)
+
+cdef class Waiting:
+    cdef readonly object coroutine, future
 
 cdef class Head:
     cdef readonly bytes method, target, path, query

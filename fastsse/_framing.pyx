@@ -9,7 +9,8 @@ Serves WHATWG HTML §9.2 (event streams), RFC 9112 §7.1 (chunks), JSON-RPC 2.0 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.object cimport PyObject_Call
+from cpython.object cimport PyObject, PyObject_Call
+from cpython.ref cimport Py_DECREF
 from cpython.time cimport monotonic
 from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.stdint cimport uint32_t, uint64_t
@@ -271,6 +272,52 @@ cpdef bytes join(list frames):
     cdef bytes whole = room(frames_size(frames))
     put_frames(PyBytes_AS_STRING(whole), frames)
     return whole
+
+
+# --- coroutines
+
+
+cdef extern from "Python.h":
+    Py_ssize_t Py_REFCNT(object)
+    int PyContext_Enter(object) except -1
+    int PyContext_Exit(object) except -1
+    ctypedef enum PySendResult:
+        PYGEN_RETURN
+        PYGEN_ERROR
+        PYGEN_NEXT
+    PySendResult PyIter_Send(object, object, PyObject**) except PYGEN_ERROR
+
+
+cpdef Py_ssize_t references(object value):
+    """How many references to it there are, give or take those of who asks: for comparing."""
+    return Py_REFCNT(value)
+
+
+@cython.final
+cdef class Waiting:
+    """A coroutine that has taken its first step, and what it waits for: a future, or None for the loop's next turn."""
+
+
+cpdef object first_step(object variables, object begin, object context, object work):
+    """The value of the coroutine that `begin(context, work)` gives, or a Waiting; both run in the context `variables`."""
+    cdef PyObject* given = NULL
+    cdef PySendResult result
+    cdef object coroutine, value
+    cdef Waiting waiting
+    PyContext_Enter(variables)
+    try:
+        coroutine = begin(context, work)
+        result = PyIter_Send(coroutine, None, &given)
+    finally:
+        PyContext_Exit(variables)
+    value = <object>given
+    Py_DECREF(value)
+    if result == PYGEN_RETURN:
+        return value
+    waiting = Waiting.__new__(Waiting)
+    waiting.coroutine = coroutine
+    waiting.future = value
+    return waiting
 
 
 # --- JSON-RPC envelopes

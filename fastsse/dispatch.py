@@ -3,7 +3,7 @@
 A handler that answers at once costs no task, no context and no timer. Work on the loop, in a thread or in a
 task gets a `Context`; its answer goes to the connection, or onto the stream that the call has become.
 Exceptions become error responses here and nowhere else; what is not meant for strangers is logged. A task
-starts eagerly from Python 3.12 on. Cancelling: `notifications/cancelled` in the session eras, a closed
+is made for work that has to wait (`tasks`). Cancelling: `notifications/cancelled` in the session eras, a closed
 response at 2026-07-28.
 """
 
@@ -12,10 +12,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from threading import get_ident
+from types import CoroutineType
 from typing import Any
 
 from fastsse import _framing, errors
@@ -23,9 +23,10 @@ from fastsse.config import Config
 from fastsse.context import Context, InputRequired, Line, asked_in, new_context
 from fastsse.decision import Call
 from fastsse.handler import ASYNC, LOOP, THREAD, Answer, Handler, Plan, Result, Work, new_work
-from fastsse.running import ENDINGS, run
+from fastsse.running import ENDINGS, awaited
 from fastsse.stats import Stats
 from fastsse.stream import MESSAGE, EventStream
+from fastsse.tasks import Runner
 from fastsse.writebuffer import REPLY
 
 log = logging.getLogger("fastsse.dispatch")
@@ -36,19 +37,12 @@ CANCELLED = -32800
 PAGE = 4096
 """Bytes of arguments up to which a call costs more than they do."""
 
-KEPT = 1000
-"""Names of tasks that are kept."""
-
-EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
-
-_Task = asyncio.Task
-
 FAST_CALLS = 1000
 FAST_SECONDS = 100e-6
 """A threaded function that stayed under 100 µs for 1,000 calls would save a thread hop with inline=True."""
 
 
-class Dispatch:
+class Dispatch(Runner):
     """Runs calls. `clock()` gives monotonic seconds; `pool` runs plain functions."""
 
     def __init__(
@@ -60,9 +54,9 @@ class Dispatch:
         pool: Executor,
         clock: Callable[[], float],
     ) -> None:
+        super().__init__(loop)
         self.handle = handler.handle
         self.stats = stats
-        self.loop = loop
         self.pool = pool
         self.now = clock
         self.thread = get_ident()
@@ -72,7 +66,6 @@ class Dispatch:
         self.progress_gap = config.progress_gap
         self.running: set[Context] = set()
         self.late = 0  # responses on /sse that wait for `progress_gap`
-        self._tasks: dict[str, dict[str, Any]] = {}  # what tasks are made with, by their names
         self._limits: dict[Plan, asyncio.Semaphore] = {}
         self._fast: dict[Plan, int] = {}
 
@@ -114,9 +107,7 @@ class Dispatch:
                     return body
                 self.deliver(call, body)
                 return None
-        if line is not None:
-            line.pending(context)
-        self._spawn(context, run(self, context, work), plan.label)
+        self.start(context, work)
         done = context._body
         if done is None:
             self._note(context)
@@ -124,7 +115,7 @@ class Dispatch:
         if done and call.stream is None:
             context._ended = True
             return done
-        self._finish(context, done)
+        self._conclude(context, done)
         return None
 
     def _note(self, context: Context) -> None:
@@ -132,6 +123,8 @@ class Dispatch:
         if context._cancelled:  # then its task could not be told
             self._stop(context)
         self.running.add(context)
+        if context._line is not None:
+            context._line.pending(context)
         session = context.request.session
         if session is not None:
             if session.calls is None:
@@ -150,21 +143,16 @@ class Dispatch:
             if budget.used > budget.limit:
                 budget.exceeded()
 
-    def _spawn(self, context: Context, work: Coroutine[Any, Any, None], label: str) -> None:
-        options = self._tasks.get(label)
-        if options is None:
-            options = {"loop": self.loop, "name": label, **EAGER}
-            if len(self._tasks) < KEPT:
-                self._tasks[label] = options
-        context._task = _framing.called(_Task, (work,), options)
+    # --- running: what a `Runner` asks for and tells
 
-    # --- running: what `running.run` asks for and tells
-
-    def begin(self, context: Context, work: Work) -> Awaitable[Any]:
+    def begin(self, context: Context, work: Work) -> Coroutine[Any, Any, Any]:
         plan = work.plan
         if plan.limit is not None or plan.timeout is not None:
             return self._bounded(context, work)
-        return work.run(context) if plan.kind == ASYNC else self._called(context, work)
+        if plan.kind != ASYNC:
+            return self._called(context, work)
+        coroutine = work.run(context)
+        return coroutine if type(coroutine) is CoroutineType else awaited(coroutine)
 
     def ended(self, context: Context, work: Work, value: Any) -> None:
         if context._cancelled:
@@ -271,7 +259,10 @@ class Dispatch:
         """`body` is the response, b"" for a call that was cancelled."""
         if context._task is None:  # it began at once and never waited: who started it takes the answer
             context._body = body
-            return
+        else:
+            self._conclude(context, body)
+
+    def _conclude(self, context: Context, body: bytes) -> None:
         if not body:
             self._withdraw(context)
             return

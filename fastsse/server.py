@@ -139,6 +139,7 @@ class Server(Home):
             threads = config.threads or min(32, (os.cpu_count() or 1) + 4)
             pool = ThreadPoolExecutor(threads, thread_name_prefix="fastsse")
             self.dispatch = self._dispatching(self.app, config, self.stats, loop, pool, self.clock)
+            stack.push_async_callback(self.dispatch.close)
             if self.app.lifespan is not None:
                 self.dispatch.lifespan = await stack.enter_async_context(self.app.lifespan(self.app))
             self._pool = pool

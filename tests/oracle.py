@@ -5,8 +5,11 @@ the partner of the differential tests and the baseline of the benchmarks. The pa
 import hmac
 import json
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Coroutine
+from contextvars import Context
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import h11
@@ -61,6 +64,23 @@ def seconds(clock: Callable[[], float]) -> float:
 
 def called(function: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
     return function(*arguments, **named)
+
+
+def references(value: object) -> int:
+    return sys.getrefcount(value)
+
+
+def first_step(
+    variables: Context, begin: Callable[..., Coroutine[Any, Any, Any]], context: object, work: object
+) -> Any:
+    def step() -> Any:
+        coroutine = begin(context, work)
+        try:
+            return SimpleNamespace(coroutine=coroutine, future=coroutine.send(None))
+        except StopIteration as end:
+            return end.value
+
+    return variables.run(step)
 
 
 def between(head: bytes, body: bytes, tail: bytes) -> bytes:

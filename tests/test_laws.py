@@ -23,7 +23,7 @@ FLOORS = (
     },
     {
         "asking", "authenticator", "connection", "context", "departure", "dispatch", "drain", "embed", "exchange",
-        "hosting", "running", "server", "sockets", "tls", "tracing",
+        "hosting", "running", "server", "sockets", "tasks", "tls", "tracing",
     },
     {
         "__init__", "__main__", "app", "client", "content", "demo", "given", "listing", "logs", "offer", "peer",
@@ -63,12 +63,13 @@ BESIDE = {
     # floor 4
     "connection": {"authenticator", "context", "departure", "dispatch"},
     "context": {"asking"},
-    "dispatch": {"context", "running"},
+    "dispatch": {"context", "running", "tasks"},
     "drain": {"connection", "context"},
     "embed": {"context", "exchange"},
     "exchange": {"asking", "context"},
     "hosting": {"authenticator", "embed"},
-    "running": {"context"},
+    "running": {"context", "tasks"},
+    "tasks": {"context", "running"},
     "tls": {"connection"},
     "server": {"authenticator", "connection", "dispatch", "drain", "hosting", "sockets", "tls", "tracing"},
     "tracing": {"context", "dispatch"},

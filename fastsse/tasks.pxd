@@ -10,7 +10,7 @@ cdef object _Task, _copy_context, _current_task, _enter_task, _leave_task, _weak
 
 cdef class Spare:
     cdef public bint ready
-    cdef public object task, wake, woken
+    cdef public object called, task, wake, woken
     cdef public tuple taken
 
     cpdef release(self)

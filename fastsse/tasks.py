@@ -44,14 +44,15 @@ _weak_references = getweakrefcount
 
 class Spare:
     """A task that stands by until a call takes it over. `ready`: it does by now; `taken`: what it is to go on with;
-    `woken()`: it has been told, or somebody has cancelled it."""
+    `woken()`: it has been told, or somebody has cancelled it; `called()`: its name now."""
 
-    __slots__ = ("ready", "taken", "task", "wake", "woken")
+    __slots__ = ("called", "ready", "taken", "task", "wake", "woken")
 
     def __init__(self, wake: asyncio.Future[None]) -> None:
         self.ready = False
         self.taken: tuple[Context, Work, contextvars.Context, Waiting] | None = None
         self.task: Any = None
+        self.called: Any = None
         self.wake = wake
         self.woken = wake.done
 
@@ -118,6 +119,7 @@ class Runner:
         elif plan.label in self._names:
             spare = name.spare = Spare(self.loop.create_future())
             spare.task = _Task(stand_by(self, spare), loop=self.loop, name=name.text, context=contextvars.Context())
+            spare.called = spare.task.get_name
 
     def _lend(self, spare: Spare, name: str, context: Context, work: Work) -> bool:
         """Takes the first step. True when the task may be lent again."""
@@ -152,7 +154,7 @@ class Runner:
             and _framing.references(task) == before
             and _weak_references(task) == 1  # the loop's
             and task._callbacks is None
-            and task.get_name() is name
+            and spare.called() is name
         )
 
     async def close(self) -> None:

@@ -294,6 +294,7 @@ cpdef Py_ssize_t references(object value):
 
 
 @cython.final
+@cython.auto_pickle(False)
 cdef class Waiting:
     """A coroutine that has taken its first step, and what it waits for: a future, or None for the loop's next turn."""
 

@@ -5,7 +5,6 @@ cpdef bytes chunk(list frames)
 cpdef bytes join(list frames)
 cpdef double seconds(object clock) except? -1
 cpdef Py_ssize_t references(object value)
-cpdef object first_step(object variables, object begin, object context, object work)
 cpdef object called(object function, tuple arguments, dict named)
 cpdef bytes between(bytes head, bytes body, bytes tail)
 cpdef bytes result(bytes id, bytes value)
@@ -24,6 +23,8 @@ cpdef bytes text(object piece)
 
 cdef class Waiting:
     cdef readonly object coroutine, future
+
+cpdef Waiting first_step(object variables, object begin, object ended, object context, object work)
 
 cdef class Head:
     cdef readonly bytes method, target, path, query

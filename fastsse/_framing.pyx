@@ -299,25 +299,27 @@ cdef class Waiting:
     """A coroutine that has taken its first step, and what it waits for: a future, or None for the loop's next turn."""
 
 
-cpdef object first_step(object variables, object begin, object context, object work):
-    """The value of the coroutine that `begin(context, work)` gives, or a Waiting; both run in the context `variables`."""
+cpdef Waiting first_step(object variables, object begin, object ended, object context, object work):
+    """In the context `variables`: the first step of the coroutine that `begin(context, work)` gives; if it was the only one,
+    `ended(context, work, value)`."""
     cdef PyObject* given = NULL
     cdef PySendResult result
     cdef object coroutine, value
-    cdef Waiting waiting
+    cdef Waiting waiting = None
     PyContext_Enter(variables)
     try:
         coroutine = begin(context, work)
         result = PyIter_Send(coroutine, None, &given)
+        value = <object>given
+        Py_DECREF(value)
+        if result == PYGEN_RETURN:
+            ended(context, work, value)
+        else:
+            waiting = Waiting.__new__(Waiting)
+            waiting.coroutine = coroutine
+            waiting.future = value
     finally:
         PyContext_Exit(variables)
-    value = <object>given
-    Py_DECREF(value)
-    if result == PYGEN_RETURN:
-        return value
-    waiting = Waiting.__new__(Waiting)
-    waiting.coroutine = coroutine
-    waiting.future = value
     return waiting
 
 

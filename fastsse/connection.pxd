@@ -25,7 +25,7 @@ cdef class Home:
     cdef public double body_timeout, head_timeout, keep_alive, ping, sse_after
     cdef public bint draining, plain, serving
     cdef public int departures
-    cdef public object authenticator, clock, config
+    cdef public object around, authenticator, clock, config
     cdef public Dispatch dispatch
     cdef public Endpoint endpoint
     cdef public Heads heads

@@ -10,6 +10,7 @@ line, nothing is left behind.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -63,8 +64,9 @@ class Home:
     """What all connections of one server share; `Server` is one. `clock()` gives monotonic seconds."""
 
     __slots__ = (
-        "_dirty", "authenticator", "body_timeout", "budget", "clock", "config", "departures", "dispatch", "draining",
-        "endpoint", "head_timeout", "heads", "keep_alive", "ping", "plain", "serving", "sse_after", "stats", "table",
+        "_dirty", "around", "authenticator", "body_timeout", "budget", "clock", "config", "departures", "dispatch",
+        "draining", "endpoint", "head_timeout", "heads", "keep_alive", "ping", "plain", "serving", "sse_after", "stats",
+        "table",
     )  # fmt: skip
 
     authenticator: Authenticator
@@ -78,6 +80,7 @@ class Home:
         self.budget = table.ring.budget
         self.clock = clock
         self.heads = Heads()
+        self.around = contextvars.copy_context()
         self._dirty: list[Connection] = []
         self.draining = False
         self.serving = False  # a connection is serving what it has received
@@ -654,7 +657,7 @@ class Connection(Outlet):
             if self.held:
                 self.held = False
                 self.transport.resume_reading()
-            self._advance(now)
+            self._advance_apart(now)
 
     # --- outgoing
 
@@ -719,7 +722,11 @@ class Connection(Outlet):
             self.held = False
             self.transport.resume_reading()
         if self.requests.begun:
-            self._advance(self.home.clock())
+            self._advance_apart(self.home.clock())
+
+    def _advance_apart(self, now: float) -> None:
+        """Serves the next request, which is not to see the variables of the call that made it wait."""
+        self.home.around.copy().run(self._advance, now)
 
     def _finish(self) -> None:
         """The last answer is written (or is about to be): no further request is taken."""
@@ -905,6 +912,7 @@ class _Gathering:
     def complete(self) -> None:
         connection = self.connection
         if self.missing == 0 and connection.phase == CALLING:
+            self.missing = -1  # with its answer the next request may begin
             connection._reply(Reply(200, b"[" + b",".join(self.replies) + b"]"), connection.home.clock())
             if connection.out is None:
                 connection._resume()

@@ -2,9 +2,9 @@
 
 A handler that answers at once costs no task, no context and no timer. Work on the loop, in a thread or in a
 task gets a `Context`; its answer goes to the connection, or onto the stream that the call has become.
-Exceptions become error responses here and nowhere else; what is not meant for strangers is logged. A task
-is made for work that has to wait (`tasks`). Cancelling: `notifications/cancelled` in the session eras, a closed
-response at 2026-07-28.
+Exceptions become error responses here and nowhere else; what is not meant for strangers is logged. How work
+gets its task is said in `tasks`. Cancelling: `notifications/cancelled` in the session eras, a closed response at
+2026-07-28.
 """
 
 from __future__ import annotations

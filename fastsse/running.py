@@ -7,7 +7,7 @@ compiled one costs them.
 from __future__ import annotations
 
 import asyncio
-import contextvars
+import sys
 import types
 from collections.abc import Awaitable, Generator
 from typing import TYPE_CHECKING, Any
@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, Any
 from fastsse.context import Context, InputRequired
 
 if TYPE_CHECKING:
-    from fastsse._framing import Waiting
     from fastsse.handler import Work
     from fastsse.tasks import Runner, Spare
 
 ENDINGS = (Exception, SystemExit, asyncio.CancelledError, InputRequired, BaseExceptionGroup)
 """How work may fail. SystemExit too: what takes itself for a program must not end the server. CancelledError, without
 being cancelled: it asked for the result of something that was. A group: a TaskGroup's, of these."""
+
+
+FORGIVING = sys.version_info >= (3, 13)
+"""A cancellation that is taken back before it was delivered is not delivered."""
 
 
 async def run(runner: Runner, context: Context, work: Work) -> None:
@@ -40,19 +43,19 @@ async def awaited(awaitable: Awaitable[Any]) -> Any:
 async def stand_by(runner: Runner, spare: Spare) -> None:
     """Waits until a call takes the task over, and goes on with it. Woken without one, it ends."""
     spare.ready = True
+    cancelled: tuple[Any, ...] | None = None
     try:
         await spare.wake
-    except asyncio.CancelledError:
+    except asyncio.CancelledError as error:
         if spare.taken is None:
             raise
-        cancelled = True  # by the call, or since
-    else:
-        cancelled = False
+        if not FORGIVING or spare.task.cancelling():
+            cancelled = error.args
     if spare.taken is None:
         return
-    context, work, variables, waiting = spare.taken
+    context, work, variables = spare.taken[:3]
     try:
-        value = await _rest(variables, waiting, cancelled)
+        value = await _rest(spare, cancelled)
     except ENDINGS as error:
         variables.run(runner.failed, context, work, error)
     else:
@@ -60,23 +63,26 @@ async def stand_by(runner: Runner, spare: Spare) -> None:
 
 
 @types.coroutine
-def _rest(variables: contextvars.Context, waiting: Waiting, cancelled: bool) -> Generator[Any, None, Any]:
-    """What comes after a first step."""
-    coroutine, future = waiting.coroutine, waiting.future
+def _rest(spare: Spare, cancelled: tuple[Any, ...] | None) -> Generator[Any, None, Any]:
+    """What comes after a first step. Keeps neither what was waited for nor what was thrown."""
+    assert spare.taken is not None
+    (_, _, variables, coroutine, future, awaited), spare.taken = spare.taken, None
     thrown: BaseException | None = None
-    if cancelled and (future is None or not future.cancel()):  # what a task does that is cancelled while it runs
-        thrown = asyncio.CancelledError()
+    # What a task does that is cancelled while it runs.
+    if cancelled is not None and not (awaited and future.cancel(*cancelled)):
+        thrown = asyncio.CancelledError(*cancelled)
+    elif awaited:
+        future._asyncio_future_blocking = True
     while True:
         if thrown is None:
             try:
                 yield future
             except BaseException as error:
                 thrown = error
+        future = None
         try:
-            if thrown is None:
-                future = variables.run(coroutine.send, None)
-            else:
-                into, thrown = thrown, None
-                future = variables.run(coroutine.throw, into)
+            future = variables.run(coroutine.send, None) if thrown is None else variables.run(coroutine.throw, thrown)
         except StopIteration as end:
             return end.value
+        finally:
+            thrown = None

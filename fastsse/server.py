@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import gc
 import logging
 import os
@@ -128,6 +129,7 @@ class Server(Home):
         if self._tick is not None:
             raise RuntimeError("this Server has been started before: make another one for the same app")
         loop = asyncio.get_running_loop()
+        self.around = contextvars.copy_context()
         config = self.config
         self._tls = None if config.tls_cert is None else Tls(config)
         listening = self._listen()

@@ -10,25 +10,29 @@ cdef object _Task, _copy_context, _current_task, _enter_task, _leave_task, _weak
 
 cdef class Spare:
     cdef public bint ready
-    cdef public object called, task, wake, woken
+    cdef public object named, task, wake, woken
+    cdef public str label
     cdef public tuple taken
+    cdef public Py_ssize_t known
 
+    cpdef bint again(self)
     cpdef release(self)
 
-cdef class Name:
-    cdef public str text
+cdef class Kind:
     cdef public dict options
     cdef public int patience
     cdef public Spare spare
 
 cdef class Runner:
-    cdef public object loop, _begin
-    cdef public dict _names
+    cdef public object loop, _begin, _ended
+    cdef public dict _kinds
+    cdef public int _most
 
     cpdef begin(self, Context context, Work work)
     cpdef ended(self, Context context, Work work, object value)
     cpdef failed(self, Context context, Work work, object error)
-    @cython.locals(plan=Plan, name=Name, spare=Spare)
+    @cython.locals(plan=Plan, kind=Kind, spare=Spare)
     cpdef start(self, Context context, Work work)
-    @cython.locals(before=Py_ssize_t)
-    cpdef bint _lend(self, Spare spare, str name, Context context, Work work) except -1
+    @cython.locals(waiting=Waiting)
+    cpdef _lend(self, Spare spare, Context context, Work work)
+    cpdef _take_back(self, Kind kind, Spare spare)

@@ -2,8 +2,9 @@
 
 asyncio wants a current task where a coroutine runs: timeouts, task groups and anyio ask for it. To make one costs as
 much as half a call, and many calls end with their first step. So that step is taken in the name of a spare task, which
-the call takes over if it has to wait; otherwise the next call may have it. Nobody can tell: every call has a context of
-its own, and a task that somebody could know again (a reference, a callback, a cancellation, a name) is not lent twice.
+the call takes over if it has to wait; otherwise the next call may have it. A call cannot tell (but for the task's
+`get_context()`, which is not the call's): it has a context of its own, and a task that somebody could know again, by a
+reference, a callback, a cancellation or a name, is not lent twice.
 Steps outside of tasks: https://docs.python.org/3/library/asyncio-extending.html (`_enter_task`, `_leave_task`).
 """
 
@@ -17,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from weakref import getweakrefcount
 
 from fastsse import _framing
-from fastsse._framing import Waiting
 from fastsse.handler import ASYNC
 from fastsse.running import ENDINGS, run, stand_by
 
@@ -43,34 +43,46 @@ _weak_references = getweakrefcount
 
 
 class Spare:
-    """A task that stands by until a call takes it over. `ready`: it does by now; `taken`: what it is to go on with;
-    `woken()`: it has been told, or somebody has cancelled it; `called()`: its name now."""
+    """A task that stands by until a call takes it over. `ready`: it does by now; `woken()`: it has been told, or
+    somebody has cancelled it; `known`: how many references there are while nobody else has one."""
 
-    __slots__ = ("called", "ready", "taken", "task", "wake", "woken")
+    __slots__ = ("known", "label", "named", "ready", "taken", "task", "wake", "woken")
 
-    def __init__(self, wake: asyncio.Future[None]) -> None:
+    def __init__(self, runner: Runner, label: str) -> None:
+        self.label = label
         self.ready = False
-        self.taken: tuple[Context, Work, contextvars.Context, Waiting] | None = None
-        self.task: Any = None
-        self.called: Any = None
-        self.wake = wake
-        self.woken = wake.done
+        self.taken: tuple[Context, Work, contextvars.Context, Coroutine[Any, Any, Any], Any, bool] | None = None
+        self.wake: asyncio.Future[None] = runner.loop.create_future()
+        self.woken = self.wake.done
+        self.task: Any = _Task(stand_by(runner, self), loop=runner.loop, name=label, context=contextvars.Context())
+        self.named = self.task.get_name
+        self.known = _framing.references(self.task)
+
+    def again(self) -> bool:
+        """Whether it may be lent again."""
+        return (
+            self.taken is None
+            and not self.woken()
+            and _framing.references(self.task) == self.known
+            and _weak_references(self.task) == 1  # the loop's
+            and self.task._callbacks is None
+            and self.named() is self.label
+        )
 
     def release(self) -> None:
         if not self.woken():
             self.wake.set_result(None)
 
 
-class Name:
+class Kind:
     """What tasks of one name are made with, and the one to spare."""
 
-    __slots__ = ("options", "patience", "spare", "text")
+    __slots__ = ("options", "patience", "spare")
 
-    def __init__(self, text: str, options: dict[str, Any]) -> None:
+    def __init__(self, options: dict[str, Any]) -> None:
         self.options = options
         self.patience = 0
         self.spare: Spare | None = None
-        self.text = text
 
 
 class Runner:
@@ -78,8 +90,9 @@ class Runner:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._begin = self.begin
-        self._names: dict[str, Name] = {}
+        self._begin, self._ended = self.begin, self.ended
+        self._kinds: dict[str, Kind] = {}
+        self._most = KEPT
 
     def begin(self, context: Context, work: Work) -> Coroutine[Any, Any, Any]:
         """The work as a coroutine. Within the task: what a wrapper does before it gives that belongs there too."""
@@ -96,71 +109,69 @@ class Runner:
     def start(self, context: Context, work: Work) -> None:
         """Runs it as far as it goes; `context._task` is the task of work that has to wait."""
         plan = work.plan
-        name = self._names.get(plan.label)
-        if name is None:
-            name = Name(plan.label, {"loop": self.loop, "name": plan.label, **EAGER})
-            if len(self._names) < KEPT:
-                self._names[plan.label] = name
-        spare = name.spare
+        kind = self._kinds.get(plan.label)
+        if kind is None:
+            kind = Kind({"loop": self.loop, "name": plan.label, **EAGER})
+            if len(self._kinds) < self._most:
+                self._kinds[plan.label] = kind
+        spare = kind.spare
         if spare is not None and spare.ready:
-            name.spare = None
+            kind.spare = None
             if not spare.woken():
-                if self._lend(spare, name.text, context, work):
-                    name.spare = spare
-                else:
-                    name.patience = PATIENCE
-                    spare.release()
+                self._lend(spare, context, work)
+                self._take_back(kind, spare)
                 return
-        context._task = _framing.called(_Task, (run(self, context, work),), name.options)
-        if name.spare is not None or plan.kind != ASYNC:
+        context._task = _framing.called(_Task, (run(self, context, work),), kind.options)
+        if plan.kind != ASYNC:
             return
-        if name.patience > 0:
-            name.patience -= 1
-        elif plan.label in self._names:
-            spare = name.spare = Spare(self.loop.create_future())
-            spare.task = _Task(stand_by(self, spare), loop=self.loop, name=name.text, context=contextvars.Context())
-            spare.called = spare.task.get_name
+        if kind.patience > 0:
+            kind.patience -= 1
+        elif (kind.spare is None or kind.spare.task.done()) and plan.label in self._kinds:
+            kind.spare = Spare(self, plan.label)
 
-    def _lend(self, spare: Spare, name: str, context: Context, work: Work) -> bool:
-        """Takes the first step. True when the task may be lent again."""
-        task, value, failure = spare.task, None, None
-        before = _framing.references(task)
+    def _lend(self, spare: Spare, context: Context, work: Work) -> None:
+        """Takes the first step in the spare task's name."""
         variables = _copy_context()
         outer = _current_task(self.loop)
-        if outer is not None:  # its work has let the next request begin
+        if outer is not None:  # whose call has let this one begin
             _leave_task(self.loop, outer)
-        _enter_task(self.loop, task)
+        _enter_task(self.loop, spare.task)
         try:
-            value = _framing.first_step(variables, self._begin, context, work)
+            waiting = _framing.first_step(variables, self._begin, self._ended, context, work)
+            if waiting is not None:
+                context._task = spare.task
+                # A task would have seen by now that it is awaited; others may await it until ours sees it.
+                future = waiting.future
+                awaited = getattr(future, "_asyncio_future_blocking", None) is True
+                if awaited:
+                    future._asyncio_future_blocking = False
+                spare.taken = (context, work, variables, waiting.coroutine, future, awaited)
         except ENDINGS as error:
-            failure = error
+            try:
+                variables.run(self.failed, context, work, error)
+            except BaseException:
+                spare.release()
+                raise
         except BaseException:
             spare.release()
             raise
         finally:
-            _leave_task(self.loop, task)
+            _leave_task(self.loop, spare.task)
             if outer is not None:
                 _enter_task(self.loop, outer)
-        if type(value) is Waiting:
-            context._task = task
-            spare.taken = (context, work, variables, value)
-        elif failure is not None:
-            self.failed(context, work, failure)
+
+    def _take_back(self, kind: Kind, spare: Spare) -> None:
+        if kind.spare is None and spare.again():
+            kind.spare = spare
         else:
-            self.ended(context, work, value)
-        return (
-            spare.taken is None
-            and not spare.woken()
-            and _framing.references(task) == before
-            and _weak_references(task) == 1  # the loop's
-            and task._callbacks is None
-            and spare.called() is name
-        )
+            kind.patience = PATIENCE
+            spare.release()
 
     async def close(self) -> None:
         """Ends the tasks that stand by."""
-        spares = [name.spare.task for name in self._names.values() if name.spare is not None]
-        self._names.clear()
+        spares = [kind.spare.task for kind in self._kinds.values() if kind.spare is not None]
+        self._kinds.clear()
+        self._most = 0
         for task in spares:
             task.cancel()
         await asyncio.gather(*spares, return_exceptions=True)

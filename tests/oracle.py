@@ -71,14 +71,20 @@ def references(value: object) -> int:
 
 
 def first_step(
-    variables: Context, begin: Callable[..., Coroutine[Any, Any, Any]], context: object, work: object
-) -> Any:
-    def step() -> Any:
+    variables: Context,
+    begin: Callable[[Any, Any], Coroutine[Any, Any, Any]],
+    ended: Callable[[Any, Any, Any], None],
+    context: object,
+    work: object,
+) -> SimpleNamespace | None:
+    def step() -> SimpleNamespace | None:
         coroutine = begin(context, work)
         try:
             return SimpleNamespace(coroutine=coroutine, future=coroutine.send(None))
         except StopIteration as end:
-            return end.value
+            value = end.value
+        ended(context, work, value)
+        return None
 
     return variables.run(step)
 

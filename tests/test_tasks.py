@@ -2,6 +2,9 @@
 
 import asyncio
 import contextvars
+import gc
+import json
+import weakref
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from typing import Any
 
@@ -10,8 +13,10 @@ import anyio.lowlevel
 import pytest
 import uvloop
 
+from fastsse import App, Config, Principal, Server
 from fastsse.context import Context
 from fastsse.handler import ASYNC, Plan, Work
+from fastsse.principal import Credentials
 from fastsse.tasks import Runner
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
@@ -32,10 +37,12 @@ class Calls(Runner):
         return coroutine
 
     def ended(self, context: Context, work: Work, value: Any) -> None:
+        assert asyncio.current_task() is not None
         self.outcomes[context].set_result(("ended", value))
 
     def failed(self, context: Context, work: Work, error: BaseException) -> None:
-        self.outcomes[context].set_result(("failed", type(error)))
+        assert asyncio.current_task() is not None
+        self.outcomes[context].set_result(("failed", (type(error), name.get())))
 
     def enter(self, story: Story) -> tuple[Context, asyncio.Future[Any]]:
         """Now, and from here."""
@@ -54,12 +61,12 @@ class Calls(Runner):
     @property
     def spare(self) -> Any:
         """The task that stands by, ready to be lent."""
-        spare = self._names["story"].spare
+        spare = self._kinds["story"].spare
         return spare.task if spare is not None and spare.ready else None
 
     async def prepare(self) -> None:
-        if self._names:
-            self._names["story"].patience = 0
+        if self._kinds:
+            self._kinds["story"].patience = 0
         assert await self.call(nothing) == ("ended", None)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -289,12 +296,17 @@ async def takes_it_back() -> Any:
     return inner, name.get()
 
 
-async def yields_rubbish() -> Any:
-    class Rubbish:
-        def __await__(self) -> Generator[Any, Any, None]:
-            yield 5
+class Rubbish:
+    def __await__(self) -> Generator[Any, Any, None]:
+        yield 5
 
+
+async def yields_rubbish() -> Any:
     await Rubbish()
+
+
+class Told(Exception):
+    pass
 
 
 async def takes_what_is_thrown() -> Any:
@@ -308,6 +320,61 @@ async def takes_what_is_thrown() -> Any:
         except ValueError:
             seen.append(name.get())
     return seen
+
+
+async def cancels_itself_with_a_word() -> Any:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel("why")
+    try:
+        await asyncio.get_running_loop().create_future()
+    except asyncio.CancelledError as error:
+        return error.args
+
+
+async def takes_its_cancellation_back() -> Any:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    task.uncancel()
+    try:
+        await asyncio.sleep(0)
+    except asyncio.CancelledError:
+        return "cancelled"
+    return "not"  # since 3.13
+
+
+async def cancels_itself_and_yields_rubbish() -> Any:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    try:
+        await Rubbish()
+    except BaseException as error:
+        return type(error)
+
+
+async def shares_what_it_waits_for() -> Any:
+    loop = asyncio.get_running_loop()
+    future = loop.create_future()
+
+    async def other() -> Any:
+        return await future
+
+    others = [asyncio.ensure_future(other()) for _ in range(2)]
+    loop.call_later(0.002, future.set_result, 9)
+    return await future, await asyncio.gather(*others)
+
+
+async def fails_with_what_it_set() -> Any:
+    name.set("set here")
+    raise Told
+
+
+async def fails_later_with_what_it_set() -> Any:
+    name.set("set here")
+    await asyncio.sleep(0)
+    raise Told
 
 
 async def an_async_generator() -> Any:
@@ -325,7 +392,8 @@ STORIES = [
     out_of_time_already, in_time, waits_for_too_long, anyio_moves_on, anyio_moves_on_at_once, anyio_group,
     anyio_at_once, cancels_itself_and_returns, cancels_itself, cancels_itself_before_a_turn,
     cancelled_in_what_it_waits_for, sees_its_caller, takes_it_back, yields_rubbish, takes_what_is_thrown,
-    an_async_generator,
+    an_async_generator, cancels_itself_with_a_word, takes_its_cancellation_back, cancels_itself_and_yields_rubbish,
+    shares_what_it_waits_for, fails_with_what_it_set, fails_later_with_what_it_set,
 ]  # fmt: skip
 
 
@@ -333,10 +401,10 @@ STORIES = [
 def test_it_ends_as_in_a_task_of_its_own(story: Story, within: Any) -> None:
     async def test(calls: Calls) -> None:
         await calls.prepare()
-        calls._names["story"].spare, spare = None, calls._names["story"].spare
-        calls._names["story"].patience = 1000
+        calls._kinds["story"].spare, spare = None, calls._kinds["story"].spare
+        calls._kinds["story"].patience = 1000
         own = await calls.call(story)
-        calls._names["story"].spare = spare
+        calls._kinds["story"].spare = spare
         for _ in range(3):
             assert await calls.call(story) == own
             assert await calls.call(at_once) == ("ended", ("Task", "story", False, 0, True))
@@ -351,12 +419,10 @@ def test_it_ends_as_in_a_task_of_its_own(story: Story, within: Any) -> None:
 def test_calls_that_end_at_once_share_a_task(within: Any) -> None:
     async def test(calls: Calls) -> None:
         await calls.prepare()
-        spare = calls.spare
-        before = asyncio.all_tasks()
+        spare = id(calls.spare)  # who holds it would be one who knows it
         for _ in range(5):
             assert await calls.call(at_once) == ("ended", ("Task", "story", False, 0, True))
-            assert calls.spare is spare
-        assert asyncio.all_tasks() == before
+            assert id(calls.spare) == spare
 
     within(test)
 
@@ -368,7 +434,7 @@ def test_a_call_that_has_to_wait_keeps_the_task(within: Any) -> None:
         context, outcome = calls.enter(several_turns)
         assert context._task is spare is not None
         assert calls.spare is None
-        assert calls._names["story"].patience > 0
+        assert calls._kinds["story"].patience > 0
         assert await calls.call(nothing) == ("ended", None)
         assert calls.spare is None  # the next ones are likely to wait, too
         assert await outcome == ("ended", 1)
@@ -448,7 +514,7 @@ def test_a_call_that_waits_is_cancelled_from_outside(within: Any) -> None:
                 await asyncio.sleep(0)
             task: Any = context._task
             assert task.cancel()
-            assert await outcome == ("failed", asyncio.CancelledError)
+            assert await outcome == ("failed", (asyncio.CancelledError, "nobody"))
 
     within(test)
 
@@ -507,12 +573,209 @@ def test_what_is_no_ending_goes_to_whoever_fed_the_call(within: Any) -> None:
     within(test)
 
 
-def test_names_without_end_are_not_kept(within: Any) -> None:
+def test_kinds_without_end_are_not_kept(within: Any) -> None:
     async def test(calls: Calls) -> None:
         before = asyncio.all_tasks()
         for number in range(1100):
             calls.plan = Plan(ASYNC, f"story {number}", calls.plan.encode, calls.plan.failed)
             assert await calls.call(nothing) == ("ended", None)
-        assert len(asyncio.all_tasks() - before) == len(calls._names) == 1000
+        assert len(asyncio.all_tasks() - before) == len(calls._kinds) == 1000
 
     within(test)
+
+
+def test_two_calls_wait_for_the_same(within: Any) -> None:
+    """What the first has begun to wait for, others may wait for before the first call's task has seen it."""
+
+    async def test(calls: Calls) -> None:
+        loop = asyncio.get_running_loop()
+        first, second = calls.plan, Plan(ASYNC, "second", calls.plan.encode, calls.plan.failed)
+        await calls.prepare()
+        calls.plan = second
+        assert await calls.call(nothing) == ("ended", None)
+        await asyncio.sleep(0)
+        shared = loop.create_future()
+
+        async def waits() -> Any:
+            return await shared
+
+        outcomes = []
+        for calls.plan in (first, second):
+            outcomes.append(calls.enter(waits)[1])
+        innocent = asyncio.ensure_future(waits())
+        loop.call_later(0.002, shared.set_result, "shared")
+        assert [await outcome for outcome in outcomes] == [("ended", "shared")] * 2
+        assert await innocent == "shared"
+
+    within(test)
+
+
+@pytest.mark.parametrize("how", ["cancelled", "failed", "expired", "done"])
+def test_a_call_that_took_a_task_over_leaves_no_cycle(how: str, within: Any) -> None:
+    class Thing: ...
+
+    async def test(calls: Calls) -> None:
+        loop = asyncio.get_running_loop()
+        await calls.prepare()
+        future = loop.create_future()
+        futures = [future]
+        alive: list[Any] = []
+
+        async def holds() -> Any:
+            thing = Thing()
+            alive.append(weakref.ref(thing))
+            result = await futures.pop()
+            alive.append(weakref.ref(result))
+            del result
+            await asyncio.sleep(0)
+            if how == "expired":
+                async with asyncio.timeout(0.001):
+                    await asyncio.sleep(10)
+            alive.append(alive[1]())
+            return thing is not None
+
+        context, outcome = calls.enter(holds)
+        if how == "cancelled":
+            task: Any = context._task
+            loop.call_later(0.002, task.cancel)
+            del task
+        elif how == "failed":
+            loop.call_later(0.002, future.set_exception, Told())
+        else:
+            loop.call_later(0.002, future.set_result, Thing())
+        del future
+        await outcome
+        calls.outcomes.clear()
+        del outcome, context
+        await asyncio.sleep(0.01)
+        if how == "done":
+            assert alive[2] is None
+        assert alive[0]() is None
+
+    gc.collect()
+    gc.disable()
+    try:
+        within(test)
+    finally:
+        gc.enable()
+
+
+def test_a_spare_task_that_is_cancelled_before_it_stands_by(within: Any) -> None:
+    async def test(calls: Calls) -> None:
+        assert await calls.call(nothing) == ("ended", None)
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        await asyncio.sleep(0.01)
+        await calls.prepare()
+        assert await calls.call(at_once) == ("ended", ("Task", "story", False, 0, True))
+
+    within(test)
+
+
+def test_calls_after_the_end_leave_nothing(within: Any) -> None:
+    async def test(calls: Calls) -> None:
+        await calls.close()
+        for _ in range(3):
+            assert await calls.call(next_turn) == ("ended", True)
+            assert await calls.call(at_once) == ("ended", ("Task", "story", False, 0, True))
+
+    within(test)
+
+
+# --- on one connection
+
+META = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
+
+
+def post(body: Any, *fields: tuple[str, str]) -> bytes:
+    text = json.dumps(body).encode()
+    head = [
+        "POST /mcp HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json", f"Content-Length: {len(text)}",
+        "Accept: application/json, text/event-stream", *(f"{key}: {value}" for key, value in fields), "", "",
+    ]  # fmt: skip
+    return "\r\n".join(head).encode() + text
+
+
+def call_of(tool: str, id: int, **arguments: Any) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
+
+
+async def answers(reader: asyncio.StreamReader, count: int) -> list[tuple[bytes, Any]]:
+    found = []
+    for _ in range(count):
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        body = await reader.readexactly(length)
+        found.append((head, json.loads(body) if body else None))
+    return found
+
+
+def application() -> App:
+    app = App("tasks")
+
+    @app.tool
+    async def who(me: str, wait: bool) -> str:
+        before = name.get()
+        name.set(me)
+        if wait:
+            await asyncio.sleep(0.001)
+        return before
+
+    return app
+
+
+@pytest.mark.parametrize("wait", [True, False])
+@pytest.mark.parametrize("known", [True, False], ids=["authenticated", "open"])
+@pytest.mark.parametrize("loop", LOOPS)
+def test_pipelined_calls_do_not_see_each_others_variables(loop: str, known: bool, wait: bool) -> None:
+    async def main() -> None:
+        app = application()
+        if known:
+            app.authenticate = somebody
+        async with Server(app, Config(host="127.0.0.1", port=0)) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+            fields = (("MCP-Protocol-Version", "2026-07-28"), ("Mcp-Method", "tools/call"), ("Mcp-Name", "who"))
+            for number in range(4):
+                body = call_of("who", number, me=f"client {number}", wait=wait)
+                body["params"]["_meta"] = META
+                writer.write(post(body, *fields))
+            for _, answer in await answers(reader, 4):
+                assert answer["result"]["content"][0]["text"] == "nobody"
+            writer.close()
+
+    async def somebody(credentials: Credentials) -> Principal | None:
+        await asyncio.sleep(0)
+        return Principal("somebody")
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        runner.run(main())
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_an_array_behind_authentication_is_answered_once(loop: str) -> None:
+    async def somebody(credentials: Credentials) -> Principal | None:
+        await asyncio.sleep(0)
+        return Principal("somebody")
+
+    async def main() -> None:
+        app = application()
+        app.authenticate = somebody
+        async with Server(app, Config(host="127.0.0.1", port=0)) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+            params = {
+                "protocolVersion": "2025-03-26", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"},
+            }  # fmt: skip
+            writer.write(post({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}))
+            ((head, _),) = await answers(reader, 1)
+            session = head.lower().partition(b"mcp-session-id: ")[2].partition(b"\r\n")[0].decode()
+            fields = (("Mcp-Session-Id", session),)
+            batch = [call_of("who", number, me="a", wait=False) for number in (1, 2)]
+            writer.write(post({"jsonrpc": "2.0", "method": "notifications/initialized"}, *fields))
+            writer.write(post(batch, *fields) + post(call_of("who", 3, me="b", wait=True), *fields))
+            _, (_, first), (_, second) = await answers(reader, 3)
+            assert [answer["id"] for answer in first] == [1, 2]
+            assert second["id"] == 3
+            writer.close()
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        runner.run(main())

@@ -23,7 +23,7 @@ from fastsse.config import Config
 from fastsse.context import Context, InputRequired, Line, asked_in, new_context
 from fastsse.decision import Call
 from fastsse.handler import ASYNC, LOOP, THREAD, Answer, Handler, Plan, Result, Work, new_work
-from fastsse.running import ENDINGS, awaited
+from fastsse.running import STRAY, awaited
 from fastsse.stats import Stats
 from fastsse.stream import MESSAGE, EventStream
 from fastsse.tasks import Runner
@@ -84,7 +84,9 @@ class Dispatch(Runner):
                 return self._reply(call, answer, now)
         except errors.McpError as error:
             return self._failed(call, error, now)
-        except ENDINGS as error:
+        except STRAY:
+            raise
+        except BaseException as error:
             return self._crashed(call, error, now)
         return self._start(call, answer, line, now)
 
@@ -99,7 +101,9 @@ class Dispatch(Runner):
                     work = new_work(plan, _given, value)
                 else:
                     body = self._reply(call, plan.encode(value, call.request), now)
-            except ENDINGS as error:
+            except STRAY:
+                raise
+            except BaseException as error:
                 body = self._error_body(context, plan, error)
             if body is not None:
                 context._ended = True
@@ -161,7 +165,9 @@ class Dispatch(Runner):
         call = context._call
         try:
             body = self._reply(call, work.plan.encode(value, call.request), context._started)
-        except ENDINGS as error:
+        except STRAY:
+            raise
+        except BaseException as error:
             self.failed(context, work, error)
         else:
             self._finish(context, body)

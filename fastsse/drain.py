@@ -112,7 +112,8 @@ class Drain:
         dispatch = home.dispatch
         while (left := end - home.clock()) > 0:
             arriving = dispatch.late or any(one.arriving for one in home.connections())
-            tasks = [context._task for context in dispatch.running if context._task is not None]
+            running = [context._task for context in dispatch.running]
+            tasks = [task for task in running if task is not None and not task.done()]
             if not tasks and not arriving:
                 return
             wait = min(left, GLANCE) if arriving else left

@@ -12,15 +12,15 @@ import types
 from collections.abc import Awaitable, Generator
 from typing import TYPE_CHECKING, Any
 
-from fastsse.context import Context, InputRequired
-
 if TYPE_CHECKING:
+    from fastsse.context import Context
     from fastsse.handler import Work
     from fastsse.tasks import Runner, Spare
 
-ENDINGS = (Exception, SystemExit, asyncio.CancelledError, InputRequired, BaseExceptionGroup)
-"""How work may fail. SystemExit too: what takes itself for a program must not end the server. CancelledError, without
-being cancelled: it asked for the result of something that was. A group: a TaskGroup's, of these."""
+STRAY = (KeyboardInterrupt, GeneratorExit)
+"""What is no failure of the work: somebody ends the process, or the coroutine. Everything else is an answer. SystemExit
+too: what takes itself for a program must not end the server. CancelledError, without being cancelled: it asked for the
+result of something that was. And what tests fail or are skipped with."""
 
 
 FORGIVING = sys.version_info >= (3, 13)
@@ -30,7 +30,9 @@ FORGIVING = sys.version_info >= (3, 13)
 async def run(runner: Runner, context: Context, work: Work) -> None:
     try:
         value = await runner.begin(context, work)
-    except ENDINGS as error:
+    except STRAY:
+        raise
+    except BaseException as error:
         runner.failed(context, work, error)
     else:
         runner.ended(context, work, value)
@@ -56,7 +58,9 @@ async def stand_by(runner: Runner, spare: Spare) -> None:
     context, work, variables = spare.taken[:3]
     try:
         value = await _rest(spare, cancelled)
-    except ENDINGS as error:
+    except STRAY:
+        raise
+    except BaseException as error:
         variables.run(runner.failed, context, work, error)
     else:
         variables.run(runner.ended, context, work, value)

@@ -19,7 +19,7 @@ from weakref import getweakrefcount
 
 from fastsse import _framing
 from fastsse.handler import ASYNC
-from fastsse.running import ENDINGS, run, stand_by
+from fastsse.running import STRAY, run, stand_by
 
 if TYPE_CHECKING:
     from fastsse.context import Context
@@ -103,7 +103,7 @@ class Runner:
         raise NotImplementedError
 
     def failed(self, context: Context, work: Work, error: BaseException) -> None:
-        """The work has failed, in one of ENDINGS. Raises the error again when the task itself was cancelled."""
+        """The work has failed. Raises the error again when the task itself was cancelled."""
         raise NotImplementedError
 
     def start(self, context: Context, work: Work) -> None:
@@ -146,15 +146,15 @@ class Runner:
                 if awaited:
                     future._asyncio_future_blocking = False
                 spare.taken = (context, work, variables, waiting.coroutine, future, awaited)
-        except ENDINGS as error:
+        except STRAY:
+            spare.release()
+            raise
+        except BaseException as error:
             try:
                 variables.run(self.failed, context, work, error)
             except BaseException:
                 spare.release()
                 raise
-        except BaseException:
-            spare.release()
-            raise
         finally:
             _leave_task(self.loop, spare.task)
             if outer is not None:

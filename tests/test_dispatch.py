@@ -255,6 +255,10 @@ def test_a_call_that_waits_is_known_to_its_line_and_to_its_session() -> None:
 # --- errors
 
 
+class Outcome(BaseException):
+    """As pytest.fail() has it."""
+
+
 @pytest.mark.parametrize(
     ("error", "legacy", "modern"),
     [
@@ -264,6 +268,7 @@ def test_a_call_that_waits_is_known_to_its_line_and_to_its_session() -> None:
         (McpError(-1, "own", {"a": [1]}), (200, -1), (200, -1)),
         (RuntimeError("secret"), (200, INTERNAL_ERROR), (200, INTERNAL_ERROR)),
         (SystemExit("secret"), (200, INTERNAL_ERROR), (200, INTERNAL_ERROR)),
+        (Outcome("secret"), (200, INTERNAL_ERROR), (200, INTERNAL_ERROR)),
         (asyncio.CancelledError("secret"), (200, INTERNAL_ERROR), (200, INTERNAL_ERROR)),
         (StopIteration("secret"), (200, INTERNAL_ERROR), (200, INTERNAL_ERROR)),
         (RecursionError("secret"), (200, INTERNAL_ERROR), (200, INTERNAL_ERROR)),

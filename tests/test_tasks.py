@@ -157,6 +157,19 @@ async def fails_later() -> Any:
     raise LookupError
 
 
+class Outcome(BaseException):
+    """As pytest.fail() has it."""
+
+
+async def fails_as_tests_do() -> Any:
+    raise Outcome
+
+
+async def fails_later_as_tests_do() -> Any:
+    await asyncio.sleep(0)
+    raise Outcome
+
+
 async def leaves() -> Any:
     raise SystemExit(3)
 
@@ -393,7 +406,8 @@ STORIES = [
     anyio_at_once, cancels_itself_and_returns, cancels_itself, cancels_itself_before_a_turn,
     cancelled_in_what_it_waits_for, sees_its_caller, takes_it_back, yields_rubbish, takes_what_is_thrown,
     an_async_generator, cancels_itself_with_a_word, takes_its_cancellation_back, cancels_itself_and_yields_rubbish,
-    shares_what_it_waits_for, fails_with_what_it_set, fails_later_with_what_it_set,
+    shares_what_it_waits_for, fails_with_what_it_set, fails_later_with_what_it_set, fails_as_tests_do,
+    fails_later_as_tests_do,
 ]  # fmt: skip
 
 
@@ -556,16 +570,14 @@ def test_whoever_cancels_all_tasks_takes_the_spare_one_too(within: Any) -> None:
     within(test)
 
 
-def test_what_is_no_ending_goes_to_whoever_fed_the_call(within: Any) -> None:
-    class Odd(BaseException): ...
-
+def test_an_interrupt_goes_to_whoever_fed_the_call(within: Any) -> None:
     async def odd() -> None:
-        raise Odd
+        raise KeyboardInterrupt
 
     async def test(calls: Calls) -> None:
         await calls.prepare()
         mine = asyncio.current_task()
-        with pytest.raises(Odd):
+        with pytest.raises(KeyboardInterrupt):
             calls.enter(odd)
         assert asyncio.current_task() is mine
         assert await calls.call(next_turn) == ("ended", True)

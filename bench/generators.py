@@ -1,13 +1,15 @@
 """The load generators: wrk for calls on /mcp, our C clients for the HTTP+SSE pair, open loops and many streams.
 
 Each runs on the load core and reports what it did and how much CPU it took itself, so that a report can say when it was
-the bottleneck. Answers are checked: by the C clients always, by wrk in a warm-up of its own, because the check costs
-wrk a fifth of its speed; in the measured run wrk's answers must then have the size of the checked ones.
+the bottleneck. In closed loops none of them sleeps; bench/load/awake.h says why. Answers are checked: by the C clients
+always, by wrk in a warm-up of its own, because the check costs wrk a fifth of its speed; in the measured run wrk's
+answers must then have the size of the checked ones.
 """
 
 import contextlib
 import http.client
 import json
+import os
 import re
 import resource
 import select
@@ -205,6 +207,7 @@ class Wrk:
                     "--",
                     prepared.name,
                 ],
+                env={**os.environ, "LD_PRELOAD": str(tools.compiled("awake.so"))},
                 capture_output=True,
                 text=True,
                 timeout=seconds + 30,
@@ -216,10 +219,13 @@ class Wrk:
             raise GeneratorError(f"wrk: {done.stdout[-1000:]}{done.stderr[-1000:]}")
         report = json.loads(found[1])
         first = re.search(r"^WRONG (.*)$", done.stdout, re.MULTILINE)
+        idle = re.search(r"^IDLE (.*)$", done.stderr, re.MULTILINE)
+        if idle is None:
+            raise GeneratorError(f"wrk did not stay awake: {done.stderr[-1000:]}")
         load = Load(
             work=report["calls"],
             seconds=report["seconds"],
-            cpu_seconds=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+            cpu_seconds=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime - float(idle[1]),
             wrong=report["wrong"] + report["status_errors"] + report["socket_errors"],
             latency=_latency(report),
             detail={},

@@ -15,8 +15,9 @@ _SOURCES = {
     "calls": ROOT / "bench/load/calls.c",
     "streams": ROOT / "bench/load/streams.c",
     "epoll": ROOT / "bench/floor/epoll.c",
+    "awake.so": ROOT / "bench/load/awake.c",
 }
-_HEADER = ROOT / "bench/load/http.h"
+_HEADERS = [ROOT / "bench/load/http.h", ROOT / "bench/load/awake.h"]
 _BUILD = ROOT / "bench/build"
 
 
@@ -37,16 +38,13 @@ def need(tool: str) -> str:
 
 
 def compiled(name: str) -> Path:
-    """The binary of one of our C programs, compiled if it is not up to date."""
+    """The binary of one of our C programs, or of what is loaded into others, compiled if it is not up to date."""
     source, binary = _SOURCES[name], _BUILD / name
-    newest = max(source.stat().st_mtime, _HEADER.stat().st_mtime)
+    newest = max(file.stat().st_mtime for file in (source, *_HEADERS))
     if not binary.exists() or binary.stat().st_mtime < newest:
         _BUILD.mkdir(exist_ok=True)
         scratch = binary.with_suffix(f".{os.getpid()}")
-        subprocess.run(
-            [need("gcc"), "-O2", "-Wall", "-Wextra", "-Wno-unused-function", "-o", str(scratch), str(source)],
-            check=True,
-            timeout=120,
-        )
+        flags = ["-O2", "-Wall", "-Wextra", "-Wno-unused-function", *(["-shared", "-fPIC"] if binary.suffix else [])]
+        subprocess.run([need("gcc"), *flags, "-o", str(scratch), str(source)], check=True, timeout=120)
         scratch.replace(binary)  # two runs at once never see half a binary
     return binary

@@ -8,7 +8,7 @@
  * not 2xx, lacks the id or the text EXPECT, or holds an error; an empty EXPECT (floor servers) checks the status alone.
  *
  * Once the lanes stand it prints `ready` and obeys standard input; each command prints one line of JSON:
- *   closed SECONDS        the next call of a lane starts when its last one is over
+ *   closed SECONDS        the next call of a lane starts when its last one is over; never sleeps
  *   open RATE SECONDS     call i is meant to start at i/RATE whether or not a lane is free then; latency counts from
  *                         there, and calls that never got a turn count too (no coordinated omission) */
 #include "http.h"
@@ -188,7 +188,7 @@ static void run(double rate, double seconds) {
             started++;
             start(idle[--idle_count], meant);
         }
-        int n = epoll_pwait2(poll_fd, ready, 256, &wait, NULL);
+        int n = rate > 0 ? epoll_pwait2(poll_fd, ready, 256, &wait, NULL) : wait_awake(poll_fd, ready, 256, end);
         for (int i = 0; i < n; i++) on_readable(ready[i].data.ptr);
         now = now_ns();
     }

@@ -111,7 +111,7 @@ static void run(double rate, double seconds) {
             }
         }
         if (rate != 0 && now >= end) break;
-        int n = epoll_wait(poll_fd, ready, 512, wait_ms);
+        int n = rate == 0 ? wait_awake(poll_fd, ready, 512, now + 50000000u) : epoll_wait(poll_fd, ready, 512, wait_ms);
         for (int i = 0; i < n; i++) on_readable(ready[i].data.ptr);
         now = now_ns();
         if (arrived != before) {

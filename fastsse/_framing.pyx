@@ -94,21 +94,19 @@ cdef inline char* put_hex(char* to, size_t number, Py_ssize_t width) noexcept:
 # --- events
 
 
+cdef inline bint has_line_break(const char* text, Py_ssize_t size) noexcept:
+    return memchr(text, c"\n", size) != NULL or memchr(text, c"\r", size) != NULL
+
+
 cdef inline char* put_field(char* to, const char* label, bytes value) except NULL:
-    """Copy `label` and `value` as one line; only afterwards is it known whether the value was fit for one."""
+    """Copy `label` and `value` as one line. ValueError: the value does not fit into one."""
     cdef const char* text = PyBytes_AS_STRING(value)
-    cdef Py_ssize_t at, size = PyBytes_GET_SIZE(value)
-    cdef char character
-    cdef char unfit = 0
-    to = put_text(to, label)
-    for at in range(size):
-        character = text[at]
-        unfit |= (character == c"\0") | (character == c"\n") | (character == c"\r")
-        to[at] = character
-    if unfit:
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(value)
+    if has_line_break(text, size) or memchr(text, 0, size) != NULL:
         raise ValueError("CR, LF or NUL in an event's name or id")
-    to[size] = c"\n"
-    return to + size + 1
+    to = put(put_text(to, label), text, size)
+    to[0] = c"\n"
+    return to + 1
 
 
 cdef inline bytes open_event(bytes name, bytes id, long long retry, Py_ssize_t data_size, char** to):
@@ -133,10 +131,6 @@ cdef inline bytes open_event(bytes name, bytes id, long long retry, Py_ssize_t d
         at = put_text(at, "\n")
     to[0] = at
     return whole
-
-
-cdef inline bint has_line_break(const char* text, Py_ssize_t size) noexcept:
-    return memchr(text, c"\n", size) != NULL or memchr(text, c"\r", size) != NULL
 
 
 cdef Py_ssize_t lines_size(const char* text, Py_ssize_t size) noexcept:

@@ -36,6 +36,7 @@ cdef class EventStream:
     @cython.locals(budget=Budget)
     cpdef _evict(self, object ring, bytes frame)
     cpdef sweep(self, double now)
+    cpdef long long _oldest(self)
     cpdef bint holds(self, long long after)
     cpdef attach(self, WriteBuffer buffer, object after=*)
     cpdef detach(self, WriteBuffer buffer, double now)

@@ -81,7 +81,7 @@ class EventStream:
         self.seq = 0
         self.pushed = 0  # events up to this one were given to a buffer
         self.delivered = 0  # events up to this one were handed to a transport
-        self.ring: deque[tuple[int, bytes, int]] | None = None
+        self.ring: deque[tuple[bytes, int]] | None = None  # frames and kinds up to `seq`, none missing
         self.ring_bytes = 0
         self.mark_seq = 0
         self.mark_time = 0.0
@@ -133,7 +133,7 @@ class EventStream:
         limits = self.limits
         assert limits is not None
         budget = limits.budget
-        self.ring.append((self.seq, frame, kind))
+        self.ring.append((frame, kind))
         self.ring_bytes += len(frame)
         budget.used += len(frame)
         self._trim(limits.bytes if budget.used <= budget.tight else limits.bytes // 8)
@@ -149,9 +149,9 @@ class EventStream:
             if not self._evict_oldest(ring):
                 break
 
-    def _evict_oldest(self, ring: deque[tuple[int, bytes, int]]) -> bool:
-        seq, frame, kind = ring[0]
-        if seq > self.delivered:
+    def _evict_oldest(self, ring: deque[tuple[bytes, int]]) -> bool:
+        frame, kind = ring[0]
+        if self._oldest() > self.delivered:
             if kind == REPLY:
                 return False
             if self.buffer is None or self.buffer.refuses():  # otherwise it waits there, or is about to
@@ -159,12 +159,16 @@ class EventStream:
         self._evict(ring, frame)
         return True
 
-    def _evict(self, ring: deque[tuple[int, bytes, int]], frame: bytes) -> None:
+    def _evict(self, ring: deque[tuple[bytes, int]], frame: bytes) -> None:
         ring.popleft()
         assert self.limits is not None
         budget = self.limits.budget
         self.ring_bytes -= len(frame)
         budget.used -= len(frame)
+
+    def _oldest(self) -> int:
+        """The number of the oldest event in the ring; that of the next one when there is none."""
+        return self.seq + 1 - (0 if self.ring is None else len(self.ring))
 
     def _miss(self, kind: int) -> None:
         """Counts an event that went before anybody has read it."""
@@ -176,13 +180,13 @@ class EventStream:
         if self.limits is None or not self.ring or now - self.mark_time < self.limits.age:
             return
         self._settle()
-        while self.ring and self.ring[0][0] <= self.mark_seq:
+        while self.ring and self._oldest() <= self.mark_seq:
             if not self._evict_oldest(self.ring):
                 if not self.ended or self.buffer is not None:
                     break
                 # Its client has had all this time to come back for the reply, and its other requests wait for it.
                 self._miss(REPLY)
-                self._evict(self.ring, self.ring[0][1])
+                self._evict(self.ring, self.ring[0][0])
         self.mark_seq, self.mark_time = self.seq, now
 
     def slim(self) -> None:
@@ -201,11 +205,7 @@ class EventStream:
 
     def holds(self, after: int) -> bool:
         """Whether everything that came after event number `after` is still here."""
-        if after > self.seq or after < 0:
-            return False
-        if after == self.seq:
-            return True
-        return bool(self.ring) and self.ring[0][0] <= after + 1  # type: ignore[index]
+        return self._oldest() <= after + 1 and 0 <= after <= self.seq
 
     def attach(self, buffer: WriteBuffer, after: int | None = None) -> None:
         """Gives the stream a reader; an older one is ended. With `after`, replays what followed that event."""
@@ -221,7 +221,7 @@ class EventStream:
             buffer.end(CloseReason.ANSWERED)
 
     def _replay(self, buffer: WriteBuffer, after: int) -> None:
-        for seq, frame, kind in self.ring or ():
+        for seq, (frame, kind) in enumerate(self.ring or (), self._oldest()):
             if seq > after:
                 buffer.push(frame, kind)
                 if not buffer.refuses():

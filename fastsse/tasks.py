@@ -59,10 +59,9 @@ class Spare:
         self.known = _framing.references(self.task)
 
     def again(self) -> bool:
-        """Whether it may be lent again."""
+        """Whether it may be lent again, unless it has been cancelled."""
         return (
             self.taken is None
-            and not self.woken()
             and _framing.references(self.task) == self.known
             and _weak_references(self.task) == 1  # the loop's
             and self.task._callbacks is None

@@ -11,7 +11,7 @@ import base64
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 from fastsse.errors import McpError
@@ -34,7 +34,8 @@ class Client:
     """A client of one revision. `dial` gives a new line, `host` is what it calls the server.
 
     `capabilities` are the ones it declares. What the server asks is answered by `respond`; without that it is only
-    heard. `heard`: everything it was told beside answers. `status`: of its last HTTP answer.
+    heard. `heard`: everything it was told beside answers. `status`: of its last HTTP answer. `headers` go with every
+    request.
     """
 
     def __init__(
@@ -44,12 +45,14 @@ class Client:
         revision: str,
         capabilities: dict[str, Any],
         respond: Respond | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.dial = dial
         self.host = host
         self.revision = revision
         self.capabilities = capabilities
         self.respond_with = respond
+        self.headers: Fields = list((headers or {}).items())
         self.ids = itertools.count(1)
         self.asked: dict[str, str] = {}
         self.heard: list[Any] = []
@@ -124,7 +127,7 @@ class Client:
     # --- what it says
 
     def ask(self, method: str, target: str, body: bytes | None, fields: Fields) -> Answer:
-        answer = ask(self.dial(), self.host, method, target, body, fields, True)
+        answer = ask(self.dial(), self.host, method, target, body, [*fields, *self.headers], True)
         self.status = answer.status
         self.open.append(answer)
         return answer
@@ -206,6 +209,7 @@ class Session(Client):
         self.id = ""
         id, answer = self.start("initialize", hello(self.revision, self.capabilities), fields=LIST)
         self.hello = self.finish(id, answer)
+        assert answer.status == 200, f"initialize was answered {answer.status}: {self.hello}"
         self.id = answer.fields["mcp-session-id"]
         if ready:
             assert self.notify("notifications/initialized").status == 202

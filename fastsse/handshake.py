@@ -192,7 +192,7 @@ class Handshake(Era):
         uri = self._uri("resources/subscribe", params)
         if session is None:
             raise errors.McpError(errors.INVALID_REQUEST, "resources/subscribe needs a session: send initialize first")
-        _kept("params.uri", len(uri))
+        _kept("params.uri", len(uri.encode()))
         if session.subscriptions is None:
             session.subscriptions = set()
         if len(session.subscriptions) >= self.config.max_subscriptions and uri not in session.subscriptions:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, cast
@@ -52,14 +52,15 @@ def wire(
     revision: str = "2025-11-25",
     *,
     respond: Respond | None = None,
+    headers: Mapping[str, str] | None = None,
     timeout: float = 30.0,
     **settings: Any,
 ) -> Iterator[Client]:
     """A client of that revision whose connections to a server are in memory; the server is there while the block lasts.
 
     `respond(method, params)` gives the results of what the server asks (elicitation, sampling, roots); without it the
-    client declares no capabilities. Nothing is waited for longer than `timeout` seconds: TimeoutError. `settings` are
-    those of Config.
+    client declares no capabilities. `headers` go with every request (`Authorization`, `Cookie`). Nothing is waited for
+    longer than `timeout` seconds: TimeoutError. `settings` are those of Config.
     """
     quiet: dict[str, Any] = {"ping": timeout + 1}  # with comments in between, nothing would ever be late
     server = _Unheard(app, Config(**quiet | settings))
@@ -70,7 +71,7 @@ def wire(
         def dial() -> Line:
             return _Wire(server, loop, timeout)
 
-        with kind(dial, "localhost", revision, {} if respond is None else EVERYTHING, respond) as client:
+        with kind(dial, "localhost", revision, {} if respond is None else EVERYTHING, respond, headers) as client:
             yield client
 
 

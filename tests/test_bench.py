@@ -130,6 +130,13 @@ def test_wrk_refuses_a_server_whose_answers_are_wrong() -> None:
             wrk.warm_up(1)
 
 
+def test_waiting_awake_for_answers_is_not_being_busy() -> None:
+    with stub(b"") as target, lanes(target, "plain", 1) as caller:
+        assert closed(caller, 0.5).busy < 0.5
+    with stub(b"") as target:
+        assert Wrk(target, "plain", 1).measure(1).busy < 0.5
+
+
 def test_an_open_loop_counts_calls_that_never_got_a_turn() -> None:
     with stub(b"") as target, lanes(target, "plain", 1) as caller:
         load = open_loop(caller, 100, 0.5)

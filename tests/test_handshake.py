@@ -190,7 +190,8 @@ def test_subscriptions_are_the_sessions_and_bounded() -> None:
     assert whose.subscriptions == {"a:1", "a:2"}
     assert code(of, "resources/subscribe", {"uri": "a:3"}, whose) == errors.SERVER_ERROR
     assert ask(of, "resources/subscribe", {"uri": "a:2"}, whose) == b"{}"
-    assert code(of, "resources/subscribe", {"uri": "a:" + "x" * 8192}, whose) == errors.INVALID_PARAMS
+    for long in ("a:" + "x" * 8192, "a:" + "é" * 4096):
+        assert code(of, "resources/subscribe", {"uri": long}, whose) == errors.INVALID_PARAMS
     assert ask(of, "resources/unsubscribe", {"uri": "a:1"}, whose) == b"{}"
     assert ask(of, "resources/unsubscribe", {"uri": "never"}, whose) == b"{}"
     assert whose.subscriptions == {"a:2"}

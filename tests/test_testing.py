@@ -248,6 +248,18 @@ class Behind:
         return rest or self.line.recv(size)
 
 
+@requirement("D-testing")
+@every_revision
+def test_a_client_says_who_it_is(revision: str) -> None:
+    who = {"Authorization": "Bearer open-sesame-12345"}
+    known: dict[str, Any] = {"tokens": ("ada: open-sesame-12345",)}
+    with testing.wire(Stage().app, revision, headers=who, **known) as client:
+        assert client.call_tool("echo", text="open")["content"][0]["text"] == "open"
+    refused = pytest.raises((AssertionError, McpError), match="Say who you are|401")
+    with refused, testing.wire(Stage().app, revision, **known) as client:
+        client.call_tool("echo", text="open")
+
+
 def test_leaving_the_block_ends_what_is_open() -> None:
     with testing.wire(Desk().app) as client:
         server = client.dial().server  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@
  * stream; an event counts when its data contain MARKER, so heartbeats and greetings do not.
  *
  * Prints `ready` with the opening time once all stand, then obeys standard input; each command prints one line of JSON:
- *   fan SECONDS           the next trigger goes out when every stream has the event of the last one
+ *   fan SECONDS           the next trigger goes out when every stream has the event of the last one; never sleeps
  *   paced RATE SECONDS    RATE triggers a second, whatever has arrived
  *   hold SECONDS          only reads */
 #include "http.h"

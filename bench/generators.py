@@ -53,7 +53,7 @@ class Load:
 
     @property
     def busy(self) -> float:
-        """Share of its core that the generator itself used; near 1 it was the bottleneck."""
+        """Share of its core that the generator used but for waiting; near 1 it was the bottleneck."""
         return self.cpu_seconds / self.seconds
 
 
@@ -193,11 +193,12 @@ class Wrk:
         with tempfile.NamedTemporaryFile() as prepared:
             prepared.write(b"\0".join([expect.encode(), *self._requests]))
             prepared.flush()
+            wrk, environment = tools.need("wrk"), {**os.environ, "LD_PRELOAD": str(tools.compiled("awake.so"))}
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
             done = subprocess.run(
                 [
                     *machine.on_core(machine.cores().load),
-                    tools.need("wrk"),
+                    wrk,
                     "--threads=1",
                     f"--connections={self._connections}",
                     f"--duration={max(1, round(seconds))}s",
@@ -207,7 +208,7 @@ class Wrk:
                     "--",
                     prepared.name,
                 ],
-                env={**os.environ, "LD_PRELOAD": str(tools.compiled("awake.so"))},
+                env=environment,
                 capture_output=True,
                 text=True,
                 timeout=seconds + 30,
@@ -219,13 +220,13 @@ class Wrk:
             raise GeneratorError(f"wrk: {done.stdout[-1000:]}{done.stderr[-1000:]}")
         report = json.loads(found[1])
         first = re.search(r"^WRONG (.*)$", done.stdout, re.MULTILINE)
-        idle = re.search(r"^IDLE (.*)$", done.stderr, re.MULTILINE)
-        if idle is None:
+        waiting = re.search(r"^WAITING (.*)$", done.stderr, re.MULTILINE)
+        if waiting is None:
             raise GeneratorError(f"wrk did not stay awake: {done.stderr[-1000:]}")
         load = Load(
             work=report["calls"],
             seconds=report["seconds"],
-            cpu_seconds=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime - float(idle[1]),
+            cpu_seconds=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime - float(waiting[1]),
             wrong=report["wrong"] + report["status_errors"] + report["socket_errors"],
             latency=_latency(report),
             detail={},

@@ -33,8 +33,9 @@ _METHOD = """\
 * Calls go out by wrk with as many sessions as connections and a new id in every request (`tools/call echo`, 340 bytes);
   calls over the HTTP+SSE pair, streams and open loops by small C clients. Every answer is checked for its id and text:
   by the C clients always, by wrk in a warm-up, after which its answers must keep their size.
-* Closed loops poll where they would sleep. A sleeping generator is woken up by the server, in the server's own time (an
-  interrupt of another core), the more often the longer it had to wait: a ratio would show that beside the server.
+* Closed loops poll where they would sleep; the generators' columns leave that out. A sleeping generator is woken up by
+  the server, in the server's own time (an interrupt of another core), the more often the longer it has to wait: a ratio
+  would show that beside the server. Open loops sleep.
 * Memory per stream is the anonymous memory of the server's process (`Pss_Anon` in smaps_rollup), after minus before,
   divided by the streams, in a fresh process. The kernel's socket buffers are not in it and are the same for everybody.
 * The floor is a bare uvloop Protocol that writes a constant answer without parsing; C epoll is the physical limit. Both

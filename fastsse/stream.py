@@ -115,8 +115,7 @@ class EventStream:
                 self.limits.budget.stats.dropped[CLASS_NAMES[kind]] += 1
                 return
             self._settle()
-            self.seq += 1
-            frame = _framing.numbered(self.prefix, self.seq, frame)
+            frame = _framing.numbered(self.prefix, self.seq + 1, frame)
             self._keep(frame, kind)
         if buffer is not None:
             buffer.push(frame, kind, key)
@@ -128,12 +127,14 @@ class EventStream:
         self.send(b"retry: %d\ndata: \n\n" % retry_ms)
 
     def _keep(self, frame: bytes, kind: int) -> None:
+        """Takes it into the ring, and counts it."""
         if self.ring is None:
             self.ring = deque()
         limits = self.limits
         assert limits is not None
         budget = limits.budget
         self.ring.append((frame, kind))
+        self.seq += 1
         self.ring_bytes += len(frame)
         budget.used += len(frame)
         self._trim(limits.bytes if budget.used <= budget.tight else limits.bytes // 8)

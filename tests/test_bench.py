@@ -6,6 +6,7 @@ Nothing here asserts a time. The servers and generators are the real ones, for a
 import contextlib
 import json
 import re
+import resource
 import socketserver
 import subprocess
 import sys
@@ -131,10 +132,18 @@ def test_wrk_refuses_a_server_whose_answers_are_wrong() -> None:
 
 
 def test_waiting_awake_for_answers_is_not_being_busy() -> None:
-    with stub(b"") as target, lanes(target, "plain", 1) as caller:
-        assert closed(caller, 0.5).busy < 0.5
+    def used() -> float:
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return children.ru_utime + children.ru_stime
+
     with stub(b"") as target:
-        assert Wrk(target, "plain", 1).measure(1).busy < 0.5
+        before = used()
+        with lanes(target, "plain", 1) as caller:
+            load = closed(caller, 0.5)
+        assert -0.01 < load.cpu_seconds < (used() - before) / 2
+        before = used()
+        load = Wrk(target, "plain", 1).measure(1)
+        assert -0.01 < load.cpu_seconds < (used() - before) / 2
 
 
 def test_an_open_loop_counts_calls_that_never_got_a_turn() -> None:

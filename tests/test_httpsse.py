@@ -207,6 +207,7 @@ def test_what_cannot_be_resumed_is_a_new_session() -> None:
         f"{id}:-1",
         f"{'0' * 36}:1",
         f"{streamable}:0",
+        f"{id}:{'9' * 19}",
         f"{id}:{'9' * 40}",
     ):
         assert Browser(place, last=last).session is not browser.session, last

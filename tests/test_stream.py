@@ -47,6 +47,19 @@ def test_events_are_numbered_and_named() -> None:
     ]
 
 
+@pytest.mark.requirement("P-03")
+def test_an_event_that_cannot_be_made_takes_no_number() -> None:
+    open = stream()
+    for text in "abc":
+        open.send(frame(text))
+    with pytest.raises(TypeError):
+        open.send(None)  # type: ignore[arg-type]
+    open.send(frame("d"))
+    reader = connect(open, 2)
+    assert data(reader) == ["c", "d"]
+    assert ids(open) == [1, 2, 3, 4]
+
+
 def test_a_stream_without_ids_keeps_nothing() -> None:
     plain = EventStream(b"", None)
     plain.send(frame("lost"))

@@ -375,7 +375,10 @@ def test_the_rest_of_a_broken_stream_is_fetched_by_get() -> None:
 
 
 @pytest.mark.requirement("P-08", "P-09", "D-no-silent-gap")
-@pytest.mark.parametrize("last", ["garbage", "1-99", "7-1", "1-x", "", "-1", "00000000-0000-8000-8000-000000000000:1"])
+@pytest.mark.parametrize(
+    "last",
+    ["garbage", "1-99", "1-9223372036854775808", "7-1", "1-x", "", "-1", "00000000-0000-8000-8000-000000000000:1"],
+)
 def test_what_cannot_be_resumed_is_told_and_nothing_leaks(last: str) -> None:
     place = Place()
     _, other = opened(place)

@@ -255,7 +255,7 @@ def test_a_client_says_who_it_is(revision: str) -> None:
     known: dict[str, Any] = {"tokens": ("ada: open-sesame-12345",)}
     with testing.wire(Stage().app, revision, headers=who, **known) as client:
         assert client.call_tool("echo", text="open")["content"][0]["text"] == "open"
-    refused = pytest.raises((AssertionError, McpError), match="Say who you are|401")
+    refused = pytest.raises((AssertionError, McpError), match=r"Say who you are|401")
     with refused, testing.wire(Stage().app, revision, **known) as client:
         client.call_tool("echo", text="open")
 

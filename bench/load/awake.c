@@ -1,5 +1,5 @@
-/* Keeps wrk awake: LD_PRELOAD this and its event loop polls where it would sleep. At the end the seconds in which it had
- * nothing to do are printed to standard error as `IDLE seconds`. For programs with one thread that waits. */
+/* Keeps wrk awake: LD_PRELOAD this and its event loop polls where it would sleep. At the end the CPU seconds that
+ * went into that are printed to standard error as `WAITING seconds`. For programs with one thread that waits. */
 #include "awake.h"
 #include <stdio.h>
 
@@ -8,4 +8,4 @@ int epoll_wait(int poll_fd, struct epoll_event *ready, int most, int timeout_ms)
     return wait_awake(poll_fd, ready, most, until);
 }
 
-__attribute__((destructor)) static void report(void) { fprintf(stderr, "IDLE %.6f\n", (double)idle_ns / 1e9); }
+__attribute__((destructor)) static void report(void) { fprintf(stderr, "WAITING %.6f\n", (double)waiting_ns / 1e9); }

@@ -11,24 +11,23 @@
 #include <sys/epoll.h>
 #include <time.h>
 
-static uint64_t idle_ns; /* how long there was nothing to do: not what keeps a generator busy */
+static uint64_t waiting_ns; /* CPU time that went into waiting: not what keeps a generator busy */
 
-static uint64_t now_ns(void) {
+static uint64_t clock_ns(clockid_t clock) {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
+
+static uint64_t now_ns(void) { return clock_ns(CLOCK_MONOTONIC); }
 
 /* As epoll_wait, until `until` (of now_ns) at the latest. Gives the core to whoever else wants it. */
 static int wait_awake(int poll_fd, struct epoll_event *ready, int most, uint64_t until) {
     int n = epoll_pwait(poll_fd, ready, most, 0, NULL);
     if (n) return n;
-    uint64_t from = now_ns(), now = from;
-    while (now < until && !(n = epoll_pwait(poll_fd, ready, most, 0, NULL))) {
-        sched_yield();
-        now = now_ns();
-    }
-    idle_ns += now_ns() - from;
+    uint64_t before = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    while (now_ns() < until && !(n = epoll_pwait(poll_fd, ready, most, 0, NULL))) sched_yield();
+    waiting_ns += clock_ns(CLOCK_THREAD_CPUTIME_ID) - before;
     return n;
 }
 #endif

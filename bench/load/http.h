@@ -34,12 +34,12 @@ static void die(const char *format, ...) {
     exit(1);
 }
 
-/* What this process has used, without what it spent on waiting awake. */
+/* What this process has used, without what went into waiting awake. */
 static double cpu_seconds(void) {
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);
     return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6
-           - (double)idle_ns / 1e9;
+           - (double)waiting_ns / 1e9;
 }
 
 /* ---- growing bytes -------------------------------------------------------------------------------------------- */

@@ -59,7 +59,7 @@ class HttpSse:
 
     def _resume(self, event_id: bytes, head: Head) -> Listen | None:
         id, colon, seq = event_id.partition(b":")
-        session = self.table.find(id, head.principal) if colon and seq.isdigit() and len(seq) <= 18 else None
+        session = self.table.find(id, head.principal) if colon and seq.isdigit() and len(seq) < 20 else None
         if session is None or not session.pair or session.stream is None or not session.stream.holds(int(seq)):
             return None
         session.attached()

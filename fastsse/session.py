@@ -229,7 +229,7 @@ class Session:
     def resume_point(self, event_id: bytes) -> tuple[EventStream, int] | None:
         """The stream that an event id names, and the event's number in it; None for an id that says nothing here."""
         number, dash, seq = event_id.partition(b"-")
-        if not dash or not number.isdigit() or not seq.isdigit() or len(event_id) > 40 or len(seq) > 18:
+        if not dash or not number.isdigit() or not seq.isdigit() or len(event_id) > 40:
             return None
         stream = self.stream if int(number) == 0 else (self.streams or {}).get(int(number))
         return None if stream is None else (stream, int(seq))

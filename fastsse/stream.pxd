@@ -37,7 +37,7 @@ cdef class EventStream:
     cpdef _evict(self, object ring, bytes frame)
     cpdef sweep(self, double now)
     cpdef long long _oldest(self)
-    cpdef bint holds(self, long long after)
+    cpdef bint holds(self, object after)
     cpdef attach(self, WriteBuffer buffer, object after=*)
     cpdef detach(self, WriteBuffer buffer, double now)
     cpdef pause(self, int retry_ms)

@@ -205,7 +205,7 @@ class EventStream:
             self.ring = self.limits = None
 
     def holds(self, after: int) -> bool:
-        """Whether everything that came after event number `after` is still here."""
+        """Whether everything that came after event number `after` is still here. A client says it: it may be any."""
         return self._oldest() <= after + 1 and 0 <= after <= self.seq
 
     def attach(self, buffer: WriteBuffer, after: int | None = None) -> None:

@@ -60,6 +60,14 @@ def test_an_event_that_cannot_be_made_takes_no_number() -> None:
     assert ids(open) == [1, 2, 3, 4]
 
 
+def test_a_number_of_any_size_is_held_or_not() -> None:
+    open = stream()
+    open.send(frame("a"))
+    assert [open.holds(number) for number in (-(2**63) - 1, -1, 0, 1, 2, 2**63 - 1, 2**63, 10**40)] == [
+        False, False, True, True, False, False, False, False,
+    ]  # fmt: skip
+
+
 def test_a_stream_without_ids_keeps_nothing() -> None:
     plain = EventStream(b"", None)
     plain.send(frame("lost"))

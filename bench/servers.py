@@ -7,6 +7,7 @@ names it as not measured. Called by the suites and the quick scripts.
 
 import contextlib
 import os
+import random
 import resource
 import signal
 import socket
@@ -166,10 +167,16 @@ def descriptors() -> int:
 
 
 def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port: int = s.getsockname()[1]
-        return port
+    """A port on which nothing listens, out of those that the kernel gives to no connection by itself.
+
+    In the kernel's own range any client's connection may have taken it before the server comes to bind it.
+    """
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    ports: list[int] = [*range(1024, first), *range(last + 1, 65536)]
+    for port in random.sample(ports, len(ports)):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise RuntimeError(f"every port outside of the kernel's own ({first} to {last}) is in use")
 
 
 def listening(port: int) -> bool:

@@ -6,7 +6,6 @@ block is itself a test: SIGTERM has to end the process, with exit code 0 and wit
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,43 +20,6 @@ from typing import IO, Any
 ROOT = Path(__file__).resolve().parent.parent
 START = 30.0
 END = 15.0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-@contextmanager
-def serving(*arguments: str, python: str | Path = sys.executable, **environment: str) -> Iterator[str]:
-    """Yields `http://127.0.0.1:<port>` of a server that answers; `arguments` are those of `python -m fastsse`."""
-    port = free_port()
-    command = [str(python), "-m", "fastsse", *arguments, "--host", "127.0.0.1", "--port", str(port)]
-    with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-        )
-
-        def printed() -> str:
-            log.seek(0)
-            return log.read()
-
-        try:
-            base = f"http://127.0.0.1:{port}"
-            deadline = time.monotonic() + START
-            while not healthy(base):
-                assert process.poll() is None, f"{command} ended with {process.returncode}:\n{printed()}"
-                assert time.monotonic() < deadline, f"{command} does not answer after {START} s:\n{printed()}"
-                time.sleep(0.05)
-            yield base
-            assert process.poll() is None, f"the server ended with {process.returncode}:\n{printed()}"
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(END) == 0, printed()
-            assert "Traceback" not in printed(), printed()
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
 
 
 class Started:
@@ -100,6 +62,17 @@ def started(*command: str, ready: str = "accepts origins", **options: Any) -> It
             if process.poll() is None:
                 process.kill()
             process.wait()
+
+
+@contextmanager
+def serving(*arguments: str, python: str | Path = sys.executable, **environment: str) -> Iterator[str]:
+    """Yields `http://127.0.0.1:<port>` of a server that listens; `arguments` are those of `python -m fastsse`."""
+    command = (str(python), "-m", "fastsse", *arguments, "--host", "127.0.0.1", "--port", "0")
+    with started(*command, env=os.environ | environment) as server:
+        yield server.line("listens on")
+        assert server.process.poll() is None, f"the server ended with {server.process.returncode}:\n{server.printed()}"
+        assert server.stop() == 0, server.printed()
+        assert "Traceback" not in server.printed(), server.printed()
 
 
 def healthy(base: str) -> bool:

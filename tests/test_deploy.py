@@ -26,7 +26,8 @@ from typing import Any
 import pytest
 
 import seeds
-from serving import ROOT, free_port, healthy, serving
+from bench.servers import free_port
+from serving import ROOT, healthy, serving
 
 DEPLOY = ROOT / "examples" / "deploy"
 NAME = "mcp.example.com"

@@ -22,12 +22,13 @@ from typing import Any
 
 import pytest
 
+from bench.servers import free_port
 from driving import PEERS
 from fastsse.client import MODERN, PAIR, Client, Pair, Session, Stateless
 from fastsse.errors import METHOD_NOT_FOUND
 from fastsse.jsonrpc import ENVELOPE
 from real import EVERY
-from serving import END, ROOT, START, free_port, healthy, serving, started
+from serving import END, ROOT, START, serving, started
 from test_clients import DEMO, SESSIONS, STATELESS, Case, drive, node, python, random_payload
 from test_conformance import checks, extensions, run
 
@@ -245,7 +246,8 @@ def greeted(base: str) -> str:
 PROGRAM = """
 import functools, runpy, sys
 import fastsse
-fastsse.run = functools.partial(fastsse.run, config=fastsse.Config(host="127.0.0.1", port=int(sys.argv[2])))
+from fastsse.__main__ import greet
+fastsse.run = functools.partial(fastsse.run, config=fastsse.Config(host="127.0.0.1", port=0), started=greet)
 runpy.run_path(sys.argv[1], run_name="__main__")
 """
 EXAMPLES = [("hosted_sdk.py", sys.executable), ("hosted_fastmcp.py", str(FASTMCP))]
@@ -256,15 +258,10 @@ EXAMPLES = [("hosted_sdk.py", sys.executable), ("hosted_fastmcp.py", str(FASTMCP
 def test_the_examples_greet(name: str, python: str) -> None:
     with serving(f"examples/{name}:server", python=python, PYTHONPATH=str(ROOT)) as base:
         assert greeted(base) == "Hello, Ada! Hello, Ada!"
-    port = free_port()  # and with the line that the SDK's user changes, on a port that nobody else has
+    # and with the line that the SDK's user changes
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with started(python, "-c", PROGRAM, f"examples/{name}", str(port), env=environment, ready="") as found:
-        deadline = time.monotonic() + START
-        while not healthy(f"http://127.0.0.1:{port}"):
-            assert found.process.poll() is None, found.printed()
-            assert time.monotonic() < deadline, found.printed()
-            time.sleep(0.05)
-        assert greeted(f"http://127.0.0.1:{port}") == "Hello, Ada! Hello, Ada!"
+    with started(python, "-c", PROGRAM, f"examples/{name}", env=environment) as found:
+        assert greeted(found.line("listens on")) == "Hello, Ada! Hello, Ada!"
         assert found.stop() == 0
 
 
@@ -339,7 +336,7 @@ server.http_app = partial(server.http_app, middleware=[Middleware(GZipMiddleware
 def test_what_fastmcp_has_and_we_do_not_carry_stops_the_start(more: str, sentence: str, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(f"from fastmcp import FastMCP\nserver = FastMCP('mine')\n{more}\n")
     done = subprocess.run(
-        [FASTMCP, "-m", "fastsse", f"{tmp_path}/mine.py:server", "--port", str(free_port())],
+        [FASTMCP, "-m", "fastsse", f"{tmp_path}/mine.py:server", "--port", "0"],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         cwd=tmp_path,
         capture_output=True,
@@ -359,7 +356,7 @@ def test_servers_of_sdks_that_are_too_old_are_named(tmp_path: Path) -> None:
     for name in ("msgspec", "orjson", "uvloop"):
         (tmp_path / name).symlink_to(site / name)
     done = subprocess.run(
-        [old, "-m", "fastsse", f"{tmp_path}/mine.py:server", "--port", str(free_port())],
+        [old, "-m", "fastsse", f"{tmp_path}/mine.py:server", "--port", "0"],
         env=os.environ | {"PYTHONPATH": f"{ROOT}:{tmp_path}"},
         cwd=tmp_path,
         capture_output=True,

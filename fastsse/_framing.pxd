@@ -24,7 +24,9 @@ cpdef bytes text(object piece)
 cdef class Waiting:
     cdef readonly object coroutine, future
 
-cpdef Waiting first_step(object variables, object begin, object ended, object context, object work)
+cpdef enter(object variables)
+cpdef leave(object variables)
+cpdef first_step(object coroutine)
 
 cdef class Head:
     cdef readonly bytes method, target, path, query

@@ -293,27 +293,27 @@ cdef class Waiting:
     """A coroutine that has taken its first step, and what it waits for: a future, or None for the loop's next turn."""
 
 
-cpdef Waiting first_step(object variables, object begin, object ended, object context, object work):
-    """In the context `variables`: the first step of the coroutine that `begin(context, work)` gives; if it was the only one,
-    `ended(context, work, value)`."""
-    cdef PyObject* given = NULL
-    cdef PySendResult result
-    cdef object coroutine, value
-    cdef Waiting waiting = None
+cpdef enter(object variables):
+    """Makes this context the current one until `leave`. RuntimeError: it has been entered already."""
     PyContext_Enter(variables)
-    try:
-        coroutine = begin(context, work)
-        result = PyIter_Send(coroutine, None, &given)
-        value = <object>given
-        Py_DECREF(value)
-        if result == PYGEN_RETURN:
-            ended(context, work, value)
-        else:
-            waiting = Waiting.__new__(Waiting)
-            waiting.coroutine = coroutine
-            waiting.future = value
-    finally:
-        PyContext_Exit(variables)
+
+
+cpdef leave(object variables):
+    """Undoes `enter`. RuntimeError: this context is not the current one."""
+    PyContext_Exit(variables)
+
+
+cpdef first_step(object coroutine):
+    """Takes the coroutine's first step: its value if it was the only one, otherwise a `Waiting`."""
+    cdef PyObject* given = NULL
+    cdef PySendResult result = PyIter_Send(coroutine, None, &given)
+    cdef object value = <object>given
+    Py_DECREF(value)
+    if result == PYGEN_RETURN:
+        return value
+    cdef Waiting waiting = Waiting.__new__(Waiting)
+    waiting.coroutine = coroutine
+    waiting.future = value
     return waiting
 
 

@@ -24,7 +24,7 @@ cdef class Kind:
     cdef public Spare spare
 
 cdef class Runner:
-    cdef public object loop, _begin, _ended
+    cdef public object loop
     cdef public dict _kinds
     cdef public int _most
 

@@ -89,7 +89,6 @@ class Runner:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._begin, self._ended = self.begin, self.ended
         self._kinds: dict[str, Kind] = {}
         self._most = KEPT
 
@@ -131,13 +130,21 @@ class Runner:
     def _lend(self, spare: Spare, context: Context, work: Work) -> None:
         """Takes the first step in the spare task's name."""
         variables = _copy_context()
-        outer = _current_task(self.loop)
-        if outer is not None:  # whose call has let this one begin
-            _leave_task(self.loop, outer)
-        _enter_task(self.loop, spare.task)
+        outer = None
         try:
-            waiting = _framing.first_step(variables, self._begin, self._ended, context, work)
-            if waiting is not None:
+            _enter_task(self.loop, spare.task)
+        except RuntimeError:  # there is one, whose call has let this one begin
+            outer = _current_task(self.loop)
+            assert outer is not None
+            _leave_task(self.loop, outer)
+            _enter_task(self.loop, spare.task)
+        _framing.enter(variables)
+        try:
+            value = _framing.first_step(self.begin(context, work))
+            if type(value) is not _framing.Waiting:
+                self.ended(context, work, value)
+            else:
+                waiting: _framing.Waiting = value
                 context._task = spare.task
                 # A task would have seen by now that it is awaited; others may await it until ours sees it.
                 future = waiting.future
@@ -150,11 +157,12 @@ class Runner:
             raise
         except BaseException as error:
             try:
-                variables.run(self.failed, context, work, error)
+                self.failed(context, work, error)
             except BaseException:
                 spare.release()
                 raise
         finally:
+            _framing.leave(variables)
             _leave_task(self.loop, spare.task)
             if outer is not None:
                 _enter_task(self.loop, outer)

@@ -2,6 +2,7 @@
 the partner of the differential tests and the baseline of the benchmarks. The package imports none of it.
 """
 
+import ctypes
 import hmac
 import json
 import re
@@ -70,23 +71,19 @@ def references(value: object) -> int:
     return sys.getrefcount(value)
 
 
-def first_step(
-    variables: Context,
-    begin: Callable[[Any, Any], Coroutine[Any, Any, Any]],
-    ended: Callable[[Any, Any, Any], None],
-    context: object,
-    work: object,
-) -> SimpleNamespace | None:
-    def step() -> SimpleNamespace | None:
-        coroutine = begin(context, work)
-        try:
-            return SimpleNamespace(coroutine=coroutine, future=coroutine.send(None))
-        except StopIteration as end:
-            value = end.value
-        ended(context, work, value)
-        return None
+def enter(variables: Context) -> None:
+    ctypes.pythonapi.PyContext_Enter(ctypes.py_object(variables))
 
-    return variables.run(step)
+
+def leave(variables: Context) -> None:
+    ctypes.pythonapi.PyContext_Exit(ctypes.py_object(variables))
+
+
+def first_step(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        return SimpleNamespace(coroutine=coroutine, future=coroutine.send(None))
+    except StopIteration as end:
+        return end.value
 
 
 def between(head: bytes, body: bytes, tail: bytes) -> bytes:

@@ -4,7 +4,9 @@ readers written elsewhere (httpx-sse, sseclient, h11, json).
 
 import inspect
 import json
+from asyncio import Future, new_event_loop
 from collections.abc import Callable, Iterator
+from contextvars import Context, ContextVar
 from itertools import islice
 from typing import Any
 
@@ -88,6 +90,42 @@ def test_compiled_function_agrees_with_its_twin(name: str) -> None:
         assert type(seen) is type(expected)
 
     agree()
+
+
+@pytest.mark.parametrize("module", [_framing, oracle], ids=["compiled", "twin"])
+def test_a_coroutine_begins_in_a_context_of_its_own(module: Any) -> None:
+    variable: ContextVar[str] = ContextVar("variable", default="outside")
+    future: Future[None] = Future(loop=new_event_loop())
+
+    async def once(value: Any) -> Any:
+        variable.set("inside")
+        return value
+
+    async def waits() -> None:
+        await future
+
+    async def fails() -> None:
+        raise LookupError(variable.get())
+
+    variables = Context()
+    module.enter(variables)
+    with pytest.raises(RuntimeError, match="already entered"):
+        module.enter(variables)
+    assert module.first_step(once(7)) == 7
+    assert module.first_step(once(None)) is None
+    with pytest.raises(LookupError, match="inside"):
+        module.first_step(fails())
+    coroutine = waits()
+    step = module.first_step(coroutine)
+    assert step.coroutine is coroutine
+    assert step.future is future
+    module.leave(variables)
+    assert variable.get() == "outside"
+    assert variables[variable] == "inside"
+    with pytest.raises(RuntimeError, match="context"):
+        module.leave(variables)
+    coroutine.close()
+    future.get_loop().close()
 
 
 def test_every_compiled_function_has_a_twin_with_the_same_signature() -> None:

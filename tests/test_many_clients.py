@@ -164,6 +164,7 @@ def everything(server: Server, loop: asyncio.AbstractEventLoop) -> dict[str, int
     living = gc.get_objects()
     timers = getattr(loop, "_scheduled", None)  # uvloop does not show its own
     shards = server.table.shards
+    spare = sum(kind.spare is not None for kind in server.dispatch._kinds.values())  # used up by a call that waits
     return {
         "files": len(os.listdir("/proc/self/fd")),
         "connections": server.stats.connections_open,
@@ -176,7 +177,7 @@ def everything(server: Server, loop: asyncio.AbstractEventLoop) -> dict[str, int
         "streams": sum(server.stats.streams_open.values()),
         "calls": len(server.dispatch.running),
         "timers": 0 if timers is None else sum(not handle.cancelled() for handle in timers),
-        "tasks": len(asyncio.all_tasks()),
+        "tasks": len(asyncio.all_tasks()) - spare,
         "Connection": sum(type(item) is Connection for item in living),
         "EventStream": sum(type(item) is EventStream for item in living),
         "Session": sum(type(item) is Session for item in living),

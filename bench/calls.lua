@@ -1,6 +1,6 @@
 -- wrk's script for tools/call: as many sessions as connections, a new id in every request, every answer checked.
 --
--- bench/wrk.py opens the sessions and writes one file: the text that a right answer holds (empty: check the status
+-- bench/generators.py opens the sessions and writes one file: the text that a right answer holds (empty: check the status
 -- alone), then for each session the request with nine # where the id goes. wrk has one thread per run here, so the
 -- counters of `done` are those of thread 1.
 local requests, count, at, id = {}, 0, 0, 100000000

@@ -65,14 +65,21 @@ def started(*command: str, ready: str = "accepts origins", **options: Any) -> It
 
 
 @contextmanager
-def serving(*arguments: str, python: str | Path = sys.executable, **environment: str) -> Iterator[str]:
-    """Yields `http://127.0.0.1:<port>` of a server that listens; `arguments` are those of `python -m fastsse`."""
+def served(*arguments: str, python: str | Path = sys.executable, **environment: str) -> Iterator[Started]:
+    """A server that listens on a port of this machine; `arguments` are those of `python -m fastsse`."""
     command = (str(python), "-m", "fastsse", *arguments, "--host", "127.0.0.1", "--port", "0")
     with started(*command, env=os.environ | environment) as server:
-        yield server.line("listens on")
+        yield server
         assert server.process.poll() is None, f"the server ended with {server.process.returncode}:\n{server.printed()}"
         assert server.stop() == 0, server.printed()
         assert "Traceback" not in server.printed(), server.printed()
+
+
+@contextmanager
+def serving(*arguments: str, python: str | Path = sys.executable, **environment: str) -> Iterator[str]:
+    """Yields `http://127.0.0.1:<port>` of one that is `served`."""
+    with served(*arguments, python=python, **environment) as server:
+        yield server.line("listens on")
 
 
 def healthy(base: str) -> bool:

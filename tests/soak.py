@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 import test_many_clients
 from fakes import MODERN, enveloped, message
-from serving import ROOT, serving
+from serving import ROOT, served
 from stage import BOTH, call, modern, said
 from wire import Answer, Reader, http
 
@@ -351,17 +351,8 @@ def run(minutes: float, rounds: int, seed: int) -> Report:
     """Starts a server, and loads it. AssertionError when a client was served wrongly, or something of one is left."""
     environment = {f"FASTSSE_{name}": value for name, value in CLOCKS.items()}
     path = os.pathsep.join([str(ROOT / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])])
-    with serving("tests/soak.py:app", PYTHONPATH=path, MALLOC_ARENA_MAX="2", **environment) as base:
-        return asyncio.run(soak(base, _owner(base), minutes, rounds, seed))
-
-
-def _owner(base: str) -> int:
-    """The process that was started for this port."""
-    port = base.rpartition(":")[2]
-    for found in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split():
-        if port in Path(f"/proc/{found}/cmdline").read_text().split("\0"):
-            return int(found)
-    raise AssertionError("the server is not our child")
+    with served("tests/soak.py:app", PYTHONPATH=path, MALLOC_ARENA_MAX="2", **environment) as server:
+        return asyncio.run(soak(server.line("listens on"), server.process.pid, minutes, rounds, seed))
 
 
 if __name__ == "__main__":

@@ -130,14 +130,10 @@ class Runner:
     def _lend(self, spare: Spare, context: Context, work: Work) -> None:
         """Takes the first step in the spare task's name."""
         variables = _copy_context()
-        outer = None
-        try:
-            _enter_task(self.loop, spare.task)
-        except RuntimeError:  # there is one, whose call has let this one begin
-            outer = _current_task(self.loop)
-            assert outer is not None
+        outer = _current_task(self.loop)
+        if outer is not None:  # whose call has let this one begin
             _leave_task(self.loop, outer)
-            _enter_task(self.loop, spare.task)
+        _enter_task(self.loop, spare.task)
         _framing.enter(variables)
         try:
             value = _framing.first_step(self.begin(context, work))

@@ -18,9 +18,10 @@ cdef class Event:
 cdef class EventStream:
     cdef public bytes prefix
     cdef public RingLimits limits
-    cdef public object owner, ring
+    cdef public object owner
+    cdef public list ring
     cdef public long long seq, delivered, pushed, mark_seq
-    cdef public Py_ssize_t ring_bytes
+    cdef public Py_ssize_t first, ring_bytes
     cdef public double mark_time
     cdef public WriteBuffer buffer
     cdef public bint ended
@@ -32,9 +33,9 @@ cdef class EventStream:
     @cython.locals(budget=Budget, limits=RingLimits)
     cpdef _keep(self, bytes frame, int kind)
     cpdef _trim(self, Py_ssize_t most)
-    cpdef bint _evict_oldest(self, object ring)
+    cpdef bint _evict_oldest(self, list ring)
     @cython.locals(budget=Budget)
-    cpdef _evict(self, object ring, bytes frame)
+    cpdef _evict(self, list ring, bytes frame)
     cpdef sweep(self, double now)
     cpdef long long _oldest(self)
     cpdef bint holds(self, object after)

@@ -9,7 +9,6 @@ replay and live events. Sessions own their streams; streams without ids keep not
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Protocol
 
 from fastsse import _framing
@@ -18,6 +17,8 @@ from fastsse.errors import CloseReason
 from fastsse.writebuffer import CHANGED, CLASS_NAMES, NOTICE, REPLY, WriteBuffer
 
 MESSAGE = b"message"
+GONE = (b"", NOTICE)
+"""Stands in a ring for what was evicted, until the ring is pushed together."""
 
 
 class RingLimits:
@@ -63,6 +64,7 @@ class EventStream:
         "buffer",
         "delivered",
         "ended",
+        "first",
         "limits",
         "mark_seq",
         "mark_time",
@@ -81,7 +83,8 @@ class EventStream:
         self.seq = 0
         self.pushed = 0  # events up to this one were given to a buffer
         self.delivered = 0  # events up to this one were handed to a transport
-        self.ring: deque[tuple[bytes, int]] | None = None  # frames and kinds up to `seq`, none missing
+        self.ring: list[tuple[bytes, int]] | None = None  # frames and kinds up to `seq`, none missing from `first` on
+        self.first = 0
         self.ring_bytes = 0
         self.mark_seq = 0
         self.mark_time = 0.0
@@ -129,7 +132,7 @@ class EventStream:
     def _keep(self, frame: bytes, kind: int) -> None:
         """Takes it into the ring, and counts it."""
         if self.ring is None:
-            self.ring = deque()
+            self.ring = []
         limits = self.limits
         assert limits is not None
         budget = limits.budget
@@ -146,12 +149,12 @@ class EventStream:
         ring, limits = self.ring, self.limits
         assert ring is not None
         assert limits is not None
-        while self.ring_bytes > most or len(ring) > limits.events:
+        while self.ring_bytes > most or len(ring) - self.first > limits.events:
             if not self._evict_oldest(ring):
                 break
 
-    def _evict_oldest(self, ring: deque[tuple[bytes, int]]) -> bool:
-        frame, kind = ring[0]
+    def _evict_oldest(self, ring: list[tuple[bytes, int]]) -> bool:
+        frame, kind = ring[self.first]
         if self._oldest() > self.delivered:
             if kind == REPLY:
                 return False
@@ -160,8 +163,13 @@ class EventStream:
         self._evict(ring, frame)
         return True
 
-    def _evict(self, ring: deque[tuple[bytes, int]], frame: bytes) -> None:
-        ring.popleft()
+    def _evict(self, ring: list[tuple[bytes, int]], frame: bytes) -> None:
+        # A deque would do this by itself, and hold 640 bytes more for every session that was ever answered.
+        ring[self.first] = GONE
+        self.first += 1
+        if self.first * 2 >= len(ring):
+            del ring[: self.first]
+            self.first = 0
         assert self.limits is not None
         budget = self.limits.budget
         self.ring_bytes -= len(frame)
@@ -169,7 +177,7 @@ class EventStream:
 
     def _oldest(self) -> int:
         """The number of the oldest event in the ring; that of the next one when there is none."""
-        return self.seq + 1 - (0 if self.ring is None else len(self.ring))
+        return self.seq + 1 - (0 if self.ring is None else len(self.ring) - self.first)
 
     def _miss(self, kind: int) -> None:
         """Counts an event that went before anybody has read it."""
@@ -187,7 +195,7 @@ class EventStream:
                     break
                 # Its client has had all this time to come back for the reply, and its other requests wait for it.
                 self._miss(REPLY)
-                self._evict(self.ring, self.ring[0][0])
+                self._evict(self.ring, self.ring[self.first][0])
         self.mark_seq, self.mark_time = self.seq, now
 
     def slim(self) -> None:
@@ -222,7 +230,7 @@ class EventStream:
             buffer.end(CloseReason.ANSWERED)
 
     def _replay(self, buffer: WriteBuffer, after: int) -> None:
-        for seq, (frame, kind) in enumerate(self.ring or (), self._oldest()):
+        for seq, (frame, kind) in enumerate((self.ring or [])[self.first :], self._oldest()):
             if seq > after:
                 buffer.push(frame, kind)
                 if not buffer.refuses():

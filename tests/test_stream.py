@@ -23,7 +23,12 @@ def stream(bytes: int = 10_000, count: int = 100, age: float = 60.0) -> EventStr
 
 def ids(of: EventStream) -> list[int]:
     """The numbers of the events that are kept, as a client would read them."""
-    return [int(event["id"].rpartition("-")[2]) for event in events([frame for frame, _ in of.ring or ()])]
+    return [int(event["id"].rpartition("-")[2]) for event in events([frame for frame, _ in kept(of)])]
+
+
+def kept(of: EventStream) -> list[tuple[bytes, int]]:
+    """What is in the ring."""
+    return (of.ring or [])[of.first :]
 
 
 def data(waiting: WriteBuffer) -> list[str]:
@@ -136,8 +141,20 @@ def test_the_ring_is_bounded_by_bytes() -> None:
         open.send(frame("x", 80))
         reader.take()
     assert open.ring_bytes <= 500
-    assert open.ring is not None
-    assert open.ring_bytes == sum(len(kept) for kept, _ in open.ring)
+    assert open.ring_bytes == sum(len(frame) for frame, _ in kept(open))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 10, 100])
+def test_the_ring_keeps_nothing_of_what_was_evicted(count: int) -> None:
+    open = stream(bytes=1_000_000, count=count)
+    reader = connect(open)
+    for number in range(1, 300):
+        open.send(frame("x"))
+        reader.take()
+        assert ids(open) == list(range(max(1, number - count + 1), number + 1))
+        assert open.ring is not None
+        assert open.ring[: open.first] == [(b"", NOTICE)] * open.first
+        assert len(open.ring) <= 2 * count
 
 
 def test_the_ring_is_bounded_by_age() -> None:
@@ -230,8 +247,7 @@ def test_an_event_that_goes_before_it_was_read_is_counted() -> None:
     open.detach(reader, 5.0)
     for number in range(20):
         open.send(frame(f"{number}", 100), LOG if number % 2 else NOTICE)
-    kept = len(open.ring or ())
-    assert sum(open.limits.budget.stats.dropped.values()) == 20 - kept
+    assert sum(open.limits.budget.stats.dropped.values()) == 20 - len(kept(open))
     assert set(open.limits.budget.stats.dropped) == {"log", "notice"}
 
 
@@ -241,7 +257,7 @@ def test_what_waits_in_the_buffer_was_not_missed_though_the_ring_has_no_room() -
     reader = connect(open)
     for number in range(20):
         open.send(frame(f"{number}", 100))
-    assert len(open.ring or ()) < 20 == len(reader.take())
+    assert len(kept(open)) < 20 == len(reader.take())
     assert not open.limits.budget.stats.dropped
 
 

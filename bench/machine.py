@@ -1,9 +1,9 @@
 """The machine under a benchmark: its cores, how busy they are, what a process has used, and how to name it all.
 
-Reads /proc only, so it runs on Linux alone. CPU time comes from schedstat (nanoseconds) of every thread of a process
-and its children. Memory is anonymous memory (`Pss_Anon` of smaps_rollup): neither libraries, whose pages turn from
-private to shared as other programs start, nor the kernel's socket buffers count. Called by every suite; knows nothing
-of servers or of MCP.
+Reads /proc and /sys only, so it runs on Linux alone. CPU time comes from schedstat (nanoseconds) of every thread of a
+process and its children. Memory is anonymous memory (`Pss_Anon` of smaps_rollup): neither libraries, whose pages turn
+from private to shared as other programs start, nor the kernel's socket buffers count. Called by every suite; knows
+nothing of servers or of MCP.
 """
 
 import contextlib
@@ -35,8 +35,11 @@ class Cores:
 
 
 def cores() -> Cores:
-    allowed = sorted(os.sched_getaffinity(0))
-    return Cores(allowed[0], allowed[1] if len(allowed) > 1 else allowed[0])
+    """Two that share nothing, if there are: a sibling thread of the server's core would slow the server down."""
+    server, *others = sorted(os.sched_getaffinity(0))
+    siblings = _siblings(server)
+    others.sort(key=lambda core: core in siblings)
+    return Cores(server, others[0] if others else server)
 
 
 def on_core(core: int) -> list[str]:
@@ -120,11 +123,28 @@ def describe() -> dict[str, str]:
         "kernel": platform.release(),
         "tcp": _read("/proc/sys/net/ipv4/tcp_congestion_control").strip(),
         "python": platform.python_version(),
-        "cores": f"server on {on.server}, load generator on {on.load}" if on.apart else "one core for both",
+        "cores": _where(on),
         "fastsse": revision(),
         "wrk": first_line("wrk", "--version").partition(" [")[0] or "missing",
         "gcc": first_line("gcc", "-dumpfullversion") or "missing",
     }
+
+
+def _where(on: Cores) -> str:
+    if not on.apart:
+        return "one core for both"
+    shared = ", which is the same core's other thread" if on.load in _siblings(on.server) else ""
+    return f"server on {on.server}, load generator on {on.load}{shared}"
+
+
+def _siblings(core: int) -> set[int]:
+    """The logical cores that one physical core is; empty where the kernel does not say."""
+    found: set[int] = set()
+    for part in _read(f"/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list").split(","):
+        first, _, last = part.strip().partition("-")
+        if first:
+            found.update(range(int(first), int(last or first) + 1))
+    return found
 
 
 def revision() -> str:

@@ -110,6 +110,28 @@ WRONG = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %
 
 
 @pytest.mark.parametrize(
+    ("allowed", "siblings", "chosen", "said"),
+    [
+        ({0, 1}, "0\n", (0, 1), "server on 0, load generator on 1"),
+        ({0, 1, 2, 3}, "0-1\n", (0, 2), "server on 0, load generator on 2"),
+        ({0, 1, 2, 3}, "0,2\n", (0, 1), "server on 0, load generator on 1"),
+        ({0, 1}, "0-1\n", (0, 1), "server on 0, load generator on 1, which is the same core's other thread"),
+        ({4, 9}, "", (4, 9), "server on 4, load generator on 9"),
+        ({3}, "3\n", (3, 3), "one core for both"),
+    ],
+)
+def test_server_and_generator_share_no_core_if_they_need_not(
+    allowed: set[int], siblings: str, chosen: tuple[int, int], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = machine._read
+    topology = f"/sys/devices/system/cpu/cpu{min(allowed)}/topology/thread_siblings_list"
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: allowed)
+    monkeypatch.setattr(machine, "_read", lambda path: siblings if path == topology else read(path))
+    assert machine.cores() == machine.Cores(*chosen)
+    assert machine.describe()["cores"] == said
+
+
+@pytest.mark.parametrize(
     ("body", "expect"),
     [
         pytest.param(BODY.replace(b"100000000", b"1"), "hello world", id="another id"),

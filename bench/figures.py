@@ -5,7 +5,7 @@ targets are those of design §4. Called by the report and by the quick scripts; 
 """
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.suites import Row
@@ -62,9 +62,10 @@ def _memory(path: str, wire: str) -> Target:
     return Target(label, "idle", f"fastsse-{wire}", "uvloop-streams-events", 3, 2, figure="kb_per_stream")
 
 
-def _peer(title: str, name: str, least: float | None) -> Target:
-    label = f"{title} ÷ fastsse, server CPU per call"
-    return Target(label, "calls-session", name, "fastsse", least, None, _CALLS, at_least=True)
+def _peer(title: str, name: str, least: float | None) -> Iterator[Target]:
+    for where, suite in (("in a session", "calls-session"), ("stateless revision", "calls-stateless")):
+        label = f"{title} ÷ fastsse, server CPU per call, {where}"
+        yield Target(label, suite, name, "fastsse", least, None, _CALLS, at_least=True)
 
 
 def _hosted(title: str, name: str) -> Target:
@@ -88,11 +89,11 @@ TARGETS = (
     Target("CPU per call beside idle streams ÷ without", "beside-idle", "with", "without", 1.1),
     _hosted("Python SDK", "python-sdk"),
     _hosted("FastMCP", "fastmcp"),
-    _peer("Python SDK", "python-sdk", 30),
-    _peer("FastMCP", "fastmcp", 30),
-    _peer("TypeScript SDK", "typescript", 30),
-    _peer("Go SDK", "go", None),
-    _peer("rmcp", "rmcp", None),
+    *_peer("Python SDK", "python-sdk", 30),
+    *_peer("FastMCP", "fastmcp", 30),
+    *_peer("TypeScript SDK", "typescript", 30),
+    *_peer("Go SDK", "go", None),
+    *_peer("rmcp", "rmcp", None),
 )
 
 

@@ -254,7 +254,7 @@ def test_the_report_is_made_of_the_results_alone(tmp_path: Path) -> None:
     report.render(read, tmp_path / "RESULTS.md", tmp_path / "pictures")
     page = (tmp_path / "RESULTS.md").read_text()
     assert "session ÷ floor, 16 connections | ≤ 1.5 (aim 1.3) | 1.60 (1.60–1.60) | 7 | **not met** |" in page
-    assert "Go SDK ÷ fastsse, server CPU per call, 16 connections | measured | 5.00 (5.00–5.00) | 7 |  |" in page
+    assert "per call, in a session, 16 connections | measured | 5.00 (5.00–5.00) | 7 |  |" in page
     assert "The load generator was the bottleneck (more than 95% busy) for: Fastsse (16 connections)." in page
     assert "* odd" in page
     assert "pictures/cost-per-call.svg" in page

@@ -164,7 +164,7 @@ class EventStream:
         return True
 
     def _evict(self, ring: list[tuple[bytes, int]], frame: bytes) -> None:
-        # A deque would do this by itself, and hold 640 bytes more for every session that was ever answered.
+        # A deque would do this by itself, and hold 640 bytes more in every session that was answered a few times.
         ring[self.first] = GONE
         self.first += 1
         if self.first * 2 >= len(ring):
@@ -211,6 +211,7 @@ class EventStream:
             budget.used -= self.ring_bytes
             self.ring_bytes = 0
             self.ring = self.limits = None
+            self.first = 0
 
     def holds(self, after: int) -> bool:
         """Whether everything that came after event number `after` is still here. A client says it: it may be any."""

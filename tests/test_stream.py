@@ -155,6 +155,8 @@ def test_the_ring_keeps_nothing_of_what_was_evicted(count: int) -> None:
         assert open.ring is not None
         assert open.ring[: open.first] == [(b"", NOTICE)] * open.first
         assert len(open.ring) <= 2 * count
+    open.slim()
+    assert (open.ring, open.first) == ([], 0)
 
 
 def test_the_ring_is_bounded_by_age() -> None:
@@ -374,6 +376,9 @@ class Client:
         assert due <= set(self.read)
         unread = {number for number, kind in self.sent.items() if kind == REPLY and number > self.stream.delivered}
         assert unread <= set(ids(self.stream))
+        ring, first = self.stream.ring or [], self.stream.first
+        assert first * 2 < len(ring) or (ring, first) == ([], 0)
+        assert sum(len(frame) for frame, _ in ring) == self.stream.ring_bytes
 
 
 kinds = st.lists(st.sampled_from([REPLY, NOTICE, PROGRESS, CHANGED, LOG]), min_size=2, max_size=8)

@@ -36,6 +36,7 @@ cdef class EventStream:
     cpdef bint _evict_oldest(self, list ring)
     @cython.locals(budget=Budget)
     cpdef _evict(self, list ring, bytes frame)
+    cpdef list kept(self)
     cpdef sweep(self, double now)
     cpdef long long _oldest(self)
     cpdef bint holds(self, object after)

@@ -175,6 +175,10 @@ class EventStream:
         self.ring_bytes -= len(frame)
         budget.used -= len(frame)
 
+    def kept(self) -> list[tuple[bytes, int]]:
+        """What is in the ring, frames and kinds, from the oldest on."""
+        return [] if self.ring is None else self.ring[self.first :]
+
     def _oldest(self) -> int:
         """The number of the oldest event in the ring; that of the next one when there is none."""
         return self.seq + 1 - (0 if self.ring is None else len(self.ring) - self.first)
@@ -231,7 +235,7 @@ class EventStream:
             buffer.end(CloseReason.ANSWERED)
 
     def _replay(self, buffer: WriteBuffer, after: int) -> None:
-        for seq, (frame, kind) in enumerate((self.ring or [])[self.first :], self._oldest()):
+        for seq, (frame, kind) in enumerate(self.kept(), self._oldest()):
             if seq > after:
                 buffer.push(frame, kind)
                 if not buffer.refuses():

@@ -242,7 +242,7 @@ def test_one_that_stops_reading_is_pending_while_99_are_served_and_comes_back_to
         ids = re.findall(rb"^id: (\S+)$", b"\n\n".join(stopped.events), re.MULTILINE)
         last = ids[-1] if ids else b"%b:0" % session.id
         seen = int(last.rpartition(b":")[2])
-        kept = ask(server, lambda: [frame for frame, _ in (stream.ring or [])[stream.first :]])
+        kept = ask(server, lambda: [frame for frame, _ in stream.kept()])
         tail = kept[len(kept) - (stream.seq - seen) :]
         assert len(tail) == stream.seq - seen
         again = Listener(server, last)

@@ -23,12 +23,7 @@ def stream(bytes: int = 10_000, count: int = 100, age: float = 60.0) -> EventStr
 
 def ids(of: EventStream) -> list[int]:
     """The numbers of the events that are kept, as a client would read them."""
-    return [int(event["id"].rpartition("-")[2]) for event in events([frame for frame, _ in kept(of)])]
-
-
-def kept(of: EventStream) -> list[tuple[bytes, int]]:
-    """What is in the ring."""
-    return (of.ring or [])[of.first :]
+    return [int(event["id"].rpartition("-")[2]) for event in events([frame for frame, _ in of.kept()])]
 
 
 def data(waiting: WriteBuffer) -> list[str]:
@@ -141,7 +136,7 @@ def test_the_ring_is_bounded_by_bytes() -> None:
         open.send(frame("x", 80))
         reader.take()
     assert open.ring_bytes <= 500
-    assert open.ring_bytes == sum(len(frame) for frame, _ in kept(open))
+    assert open.ring_bytes == sum(len(frame) for frame, _ in open.kept())
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 10, 100])
@@ -249,7 +244,7 @@ def test_an_event_that_goes_before_it_was_read_is_counted() -> None:
     open.detach(reader, 5.0)
     for number in range(20):
         open.send(frame(f"{number}", 100), LOG if number % 2 else NOTICE)
-    assert sum(open.limits.budget.stats.dropped.values()) == 20 - len(kept(open))
+    assert sum(open.limits.budget.stats.dropped.values()) == 20 - len(open.kept())
     assert set(open.limits.budget.stats.dropped) == {"log", "notice"}
 
 
@@ -259,7 +254,7 @@ def test_what_waits_in_the_buffer_was_not_missed_though_the_ring_has_no_room() -
     reader = connect(open)
     for number in range(20):
         open.send(frame(f"{number}", 100))
-    assert len(kept(open)) < 20 == len(reader.take())
+    assert len(open.kept()) < 20 == len(reader.take())
     assert not open.limits.budget.stats.dropped
 
 

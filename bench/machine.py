@@ -114,7 +114,6 @@ def wait_until_quiet(on: Cores) -> None:
 
 def describe() -> dict[str, str]:
     """What the results page says about the machine."""
-    on = cores()
     models = [line.partition(":")[2].strip() for line in _read("/proc/cpuinfo").splitlines() if "name" in line]
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
@@ -123,14 +122,16 @@ def describe() -> dict[str, str]:
         "kernel": platform.release(),
         "tcp": _read("/proc/sys/net/ipv4/tcp_congestion_control").strip(),
         "python": platform.python_version(),
-        "cores": _where(on),
+        "cores": pinned(),
         "fastsse": revision(),
         "wrk": first_line("wrk", "--version").partition(" [")[0] or "missing",
         "gcc": first_line("gcc", "-dumpfullversion") or "missing",
     }
 
 
-def _where(on: Cores) -> str:
+def pinned() -> str:
+    """Which core is whose, in words."""
+    on = cores()
     if not on.apart:
         return "one core for both"
     shared = ", which is the same core's other thread" if on.load in _siblings(on.server) else ""

@@ -60,9 +60,8 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--wire", choices=("session", "stateless", "plain"), default="session")
     given = parser.parse_args()
-    on = machine.cores()
-    where = f"server on core {on.server}, wrk on core {on.load}" if on.apart else "server and wrk on the same core"
-    print(f"tools/call echo on /mcp ({given.wire}), {given.connections} connections, {given.seconds} s each, {where}")
+    how = f"{given.connections} connections, {given.seconds} s each, {machine.pinned()}"
+    print(f"tools/call echo on /mcp ({given.wire}), {how}")
     measured = measure(given.wire, given.connections, given.seconds, given.pairs)
     print(summary(measured))
     if failed := sum(run.load.wrong for pair in measured for run in pair):

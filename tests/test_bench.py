@@ -106,9 +106,6 @@ def test_streams_of_a_running_server_stay_open_and_their_memory_is_seen() -> Non
         assert machine.listener(target.port) == target.pid
 
 
-WRONG = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-
-
 @pytest.mark.parametrize(
     ("allowed", "siblings", "chosen", "said"),
     [
@@ -129,6 +126,9 @@ def test_server_and_generator_share_no_core_if_they_need_not(
     monkeypatch.setattr(machine, "_read", lambda path: siblings if path == topology else read(path))
     assert machine.cores() == machine.Cores(*chosen)
     assert machine.describe()["cores"] == said
+
+
+WRONG = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,8 @@ def test_the_report_is_made_of_the_results_alone(tmp_path: Path) -> None:
     report.render(read, tmp_path / "RESULTS.md", tmp_path / "pictures")
     page = (tmp_path / "RESULTS.md").read_text()
     assert "session ÷ floor, 16 connections | ≤ 1.5 (aim 1.3) | 1.60 (1.60–1.60) | 7 | **not met** |" in page
-    assert "per call, in a session, 16 connections | measured | 5.00 (5.00–5.00) | 7 |  |" in page
+    go = "Go SDK ÷ fastsse, server CPU per call, in a session, 16 connections"
+    assert f"{go} | measured | 5.00 (5.00–5.00) | 7 |  |" in page
     assert "The load generator was the bottleneck (more than 95% busy) for: Fastsse (16 connections)." in page
     assert "* odd" in page
     assert "pictures/cost-per-call.svg" in page
